@@ -1,0 +1,87 @@
+# The commands people and CI share; `make` alone lists them. Nothing outside this folder is written.
+
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PYTHON_BIN := $(BIN)/python
+PIP    := $(PYTHON_BIN) -m pip --disable-pip-version-check --no-input --quiet
+# Wheels only: building an sdist would fetch build tools that no hash holds.
+LOCKED := $(PIP) install --no-compile --require-hashes --only-binary :all:
+LOCK   := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+          --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
+# Parts that must be covered to the last branch: what judges and what forwards.
+EXACT  := proxy/verdict.py,proxy/inspector.py,proxy/sse.py,proxy/terminals.py,proxy/headers.py,proxy/route.py,proxy/paths.py
+WORKERS ?= auto
+
+# An environment that no longer runs, or that was made for another folder, is made anew.
+ifneq ($(shell [ "$$(cat $(VENV)/.python 2>/dev/null)" = "$(CURDIR)" ] && $(PYTHON_BIN) -c '' 2>/dev/null && echo alive),alive)
+$(shell rm -f $(VENV)/.python)
+endif
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.SUFFIXES:
+.PHONY: help setup run demo check test format bench lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+setup: $(VENV)/.dev $(VENV)/.project ## everything for working on it, in .venv
+
+run: $(VENV)/.runtime $(VENV)/.project ## serve; ARGS='-c detour.yaml' for a file
+	@exec $(BIN)/detour serve $(ARGS)
+
+demo: $(VENV)/.runtime $(VENV)/.project ## see it work with no key and no network; ARGS='--seconds 20' to end by itself
+	@exec $(BIN)/detour demo $(ARGS)
+
+check: setup ## ruff, mypy --strict and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(PYTHON_BIN) -m pytest -q tests/test_layering.py tests/test_packaging.py
+
+ifdef TESTS
+test: setup ## all tests with coverage; TESTS='tests/config -k units' for some, without
+	$(PYTHON_BIN) -m pytest -q --timeout 60 $(TESTS)
+else
+test: setup
+	$(PYTHON_BIN) -m coverage erase
+	$(PYTHON_BIN) -m pytest -q -n $(WORKERS) --maxprocesses 8 --dist loadfile --timeout 60 --cov --cov-report term
+	$(PYTHON_BIN) -m coverage report --include '$(EXACT)' --fail-under 100
+endif
+
+format: setup ## ruff's formatter and fixes
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.runtime $(VENV)/.project $(VENV)/.bench ## measure against nginx and Envoy on this machine
+	$(PYTHON_BIN) -m bench $(ARGS)
+
+lock: setup ## lock requirements anew after a change of an .in file; UPGRADE=1 for the newest releases
+	$(LOCK) requirements/runtime.in -o requirements/runtime.txt
+	$(LOCK) requirements/build.in -o requirements/build.txt
+	$(LOCK) requirements/dev.in -c requirements/runtime.txt -c requirements/build.txt -o requirements/dev.txt
+	$(LOCK) bench/requirements.in -o bench/requirements.txt
+
+clean: ## remove .venv and everything a run left behind
+	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+$(VENV)/.python:
+	@python=$$(requirements/find-python) && echo "$$python -m venv $(VENV)" && "$$python" -m venv --clear $(VENV)
+	@printf '%s\n' '$(CURDIR)' > $@
+
+$(VENV)/.runtime: requirements/runtime.txt requirements/build.txt | $(VENV)/.python
+	$(LOCKED) -r requirements/runtime.txt -r requirements/build.txt
+	@touch $@
+
+# dev.txt holds the other two (a test compares them).
+$(VENV)/.dev: requirements/dev.txt | $(VENV)/.python
+	$(LOCKED) -r requirements/dev.txt
+	@touch $(VENV)/.runtime $@
+
+$(VENV)/.project: pyproject.toml | $(VENV)/.runtime
+	$(PIP) install --no-deps --no-index --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.bench: bench/requirements.txt | $(VENV)/.python
+	$(LOCKED) -r bench/requirements.txt
+	@touch $@
