@@ -1,0 +1,130 @@
+"""What the data plane reads: providers, targets and limits with everything looked up beforehand."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from msgspec import Struct
+
+from config.problems import nearest
+from config.secret import Secret
+from config.settings import Settings, Timeouts
+from config.words import AuthStyle, Dialect, Tier
+
+__all__ = ["AuthStyle", "Config", "Dialect", "Group", "Origin", "Provider", "Target", "Tier", "Timeouts"]
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Origin(Struct, frozen=True, dict=True, cache_hash=True):
+    """Where an upstream connection goes. `host` is lower-case, an IPv6 address without its brackets."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def tls(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self.scheme == "https"
+
+    @cached_property
+    def authority(self) -> bytes:
+        """The Host header for it: the scheme's own port left out, IPv6 in brackets (RFC 9110 §7.2)."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (host if _DEFAULT_PORTS.get(self.scheme) == self.port else f"{host}:{self.port}").encode("ascii")
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority.decode()}"
+
+
+class Provider(Struct, frozen=True, kw_only=True):
+    """One provider as requests see it.
+
+    `prefix` is the path of its base URL without a slash at the end (`""`, `/openai/v1`); `prefixes` holds it per
+    dialect, its own dialect included. `headers` are added where the caller did not send them. `key_variables` are the
+    environment variables that may hold its key. While `missing_variables` (of its URL) are not set, its origin leads
+    nowhere and requests to it must be answered with their names. `keyless`: not in the catalog and no key was
+    configured, so none is needed (a model server of one's own).
+    """
+
+    name: str
+    origin: Origin
+    prefix: str
+    prefixes: dict[str, str]
+    dialect: str
+    auth: AuthStyle
+    credential: Secret | None = None
+    key_variables: tuple[str, ...] = ()
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    timeouts: Timeouts = Timeouts()
+    missing_variables: tuple[str, ...] = ()
+    keyless: bool = False
+    catalogued: bool = True
+    key_source: str | None = None
+
+    @property
+    def configured(self) -> bool:
+        """Whether it has the credential it needs, if it needs one."""
+        return self.credential is not None or self.keyless
+
+    @property
+    def base_url(self) -> str:
+        """Origin and prefix together, for people."""
+        return f"{self.origin}{self.prefix}"
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """One provider's model in a group. What is None there is not known."""
+
+    provider: str
+    model: str
+    context_window: int | None = None
+    prefill: bool | None = None
+    timeouts: Timeouts = Timeouts()
+
+
+class Group(Struct, frozen=True, kw_only=True):
+    """Interchangeable targets, best first."""
+
+    name: str
+    tier: Tier
+    targets: tuple[Target, ...]
+    timeouts: Timeouts = Timeouts()
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """A valid configuration, ready to be asked. `routes` are the providers under their names and aliases."""
+
+    settings: Settings
+    providers: dict[str, Provider]
+    aliases: dict[str, str]
+    groups: dict[str, Group]
+    routes: dict[str, Provider]
+    target_timeouts: dict[tuple[str, str], Timeouts]
+    tiers: dict[tuple[str, str], Tier]
+    targets: frozenset[tuple[str, str]]
+    adds_credentials: bool
+    client_token: Secret | None
+    hosts: frozenset[str]
+    warnings: tuple[str, ...] = ()
+
+    def provider(self, name: str) -> Provider | None:
+        """The provider of that name or alias."""
+        return self.routes.get(name)
+
+    def timeouts(self, provider: str, model: str) -> Timeouts:
+        """The time limits of a target, in seconds; `provider` is a canonical name."""
+        limits = self.target_timeouts.get((provider, model))
+        if limits is not None:
+            return limits
+        known = self.providers.get(provider)
+        return known.timeouts if known is not None else self.settings.timeouts
+
+    def tier(self, provider: str, model: str) -> Tier | None:
+        """The most demanding tier of the groups that a target stands in, None when it stands in none."""
+        return self.tiers.get((provider, model))
+
+    def similar(self, name: str) -> list[str]:
+        """The at most three names of providers that `name` is most likely a slip of."""
+        return nearest(name, self.routes, 3)

@@ -1,0 +1,122 @@
+"""One provider's entry, the catalog and the environment made into the provider that requests see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from config.baseurl import UNSET_HOST, expand, parse_base_url
+from config.catalog import CATALOG, NATIVE_AUTH, Entry
+from config.effective import Origin, Provider
+from config.problems import Problem, did_you_mean
+from config.secret import Secret
+from config.settings import ProviderSettings, TimeoutOverrides, Timeouts
+from config.tree import child
+from config.words import AuthStyle, Dialect
+
+
+def resolve(base: Timeouts, *overrides: TimeoutOverrides) -> Timeouts:
+    """`base` with the overrides laid over it, the last one on top."""
+    limits = {name: getattr(base, name) for name in Timeouts.__struct_fields__}
+    for override in overrides:
+        given = {name: getattr(override, name) for name in Timeouts.__struct_fields__}
+        limits.update({name: value for name, value in given.items() if value is not None})
+    return Timeouts(**limits)
+
+
+def make_provider(
+    name: str, entry: ProviderSettings, limits: Timeouts, environ: Mapping[str, str], problems: list[Problem]
+) -> Provider | None:
+    """The provider `name`, or None with the reason added to `problems`. `limits` are the global ones."""
+    known = CATALOG.get(name)
+    path = child("providers", name)
+    if entry.base_url is None and known is None:
+        message = f'is missing, and "{name}" is not in the catalog{did_you_mean(name, CATALOG)}'
+        problems.append(Problem(child(path, "base_url"), message))
+        return None
+    address = _address(child(path, "base_url"), entry.base_url, known, environ, problems)
+    if address is None:
+        return None
+    origin, prefix, missing = address
+    dialect = entry.dialect or (known.dialect if known else Dialect.OPENAI)
+    variables = entry.api_key_env or (known.variables if known else ())
+    credential, source = _credential(entry, variables, environ)
+    return Provider(
+        name=name,
+        origin=origin,
+        prefix=prefix,
+        prefixes=_prefixes(entry, known, dialect, prefix),
+        dialect=dialect.value,
+        auth=_auth(entry, known, dialect),
+        credential=credential,
+        key_variables=variables,
+        headers=_headers(entry, known, environ),
+        timeouts=resolve(limits, known.timeouts if known else TimeoutOverrides(), entry.timeouts),
+        missing_variables=missing,
+        keyless=known is None and not variables and credential is None,
+        catalogued=known is not None,
+        key_source=source,
+    )
+
+
+def usable_key(value: str) -> bool:
+    """Whether an environment variable's value can be sent as a key: visible ASCII, nothing else."""
+    return bool(value) and value.isascii() and value.isprintable() and " " not in value
+
+
+def _address(
+    path: str, url: str | None, known: Entry | None, environ: Mapping[str, str], problems: list[Problem]
+) -> tuple[Origin, str, tuple[str, ...]] | None:
+    """Origin, prefix and the URL's missing variables."""
+    missing: tuple[str, ...] = ()
+    if url is None and known is not None:
+        url, missing = expand(known.base_url, environ)
+    try:
+        origin, prefix = parse_base_url(url or "")
+    except ValueError as error:
+        problems.append(Problem(path, str(error)))
+        return None
+    return (Origin(origin.scheme, UNSET_HOST, origin.port) if missing else origin), prefix, missing
+
+
+def _auth(entry: ProviderSettings, known: Entry | None, dialect: Dialect) -> AuthStyle:
+    if entry.auth is not None:
+        return entry.auth
+    if known is not None and known.auth is not None and known.dialect is dialect:
+        return known.auth
+    return NATIVE_AUTH[dialect]
+
+
+def _credential(
+    entry: ProviderSettings, variables: tuple[str, ...], environ: Mapping[str, str]
+) -> tuple[Secret | None, str | None]:
+    """The key and where it is from: `api_key`, or the name of the first variable that holds one."""
+    if entry.api_key is not None:
+        return entry.api_key, "api_key"
+    for variable in variables:
+        value = environ.get(variable, "").strip()
+        if usable_key(value):
+            return Secret(value), variable
+    return None, None
+
+
+def _prefixes(entry: ProviderSettings, known: Entry | None, dialect: Dialect, prefix: str) -> dict[str, str]:
+    """API prefix per dialect; the catalog's hold only while the base URL's path is the catalogued one."""
+    catalogued = known is not None and dialect is known.dialect and prefix == known.prefix
+    prefixes = {**(known.prefixes if known is not None and catalogued else {}), dialect.value: prefix}
+    prefixes.update({str(other): path.rstrip("/") for other, path in entry.prefixes.items()})
+    return prefixes
+
+
+def _headers(
+    entry: ProviderSettings, known: Entry | None, environ: Mapping[str, str]
+) -> tuple[tuple[bytes, bytes], ...]:
+    headers: dict[str, tuple[str, str]] = {}
+    if known is not None:
+        sent = dict(known.headers)
+        for name, variable in known.header_variables.items():
+            value = environ.get(variable, "").strip()
+            if usable_key(value):
+                sent[name] = value
+        headers.update({name.lower(): (name, value) for name, value in sent.items()})
+    headers.update({name.lower(): (name, value) for name, value in entry.headers.items()})
+    return tuple((name.encode("ascii"), value.strip().encode("ascii")) for name, value in headers.values())

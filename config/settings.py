@@ -1,0 +1,322 @@
+"""The settings: one frozen Struct per section of the file, every key documented at its field.
+
+The docs page and the JSON Schema are made from what stands here: `Annotated[type, kind, "what it does"]`. Durations
+are seconds, sizes are bytes. What an override leaves out is None and falls to the next wider setting.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from msgspec import Struct
+
+from config.address import Listen
+from config.alerts import Alerts
+from config.kinds import LISTEN, STORE
+from config.scalars import (
+    Amount,
+    BaseUrl,
+    Count,
+    Flag,
+    HeaderName,
+    HeaderValue,
+    Hidden,
+    HostName,
+    Label,
+    ModelName,
+    Prefix,
+    Ratio,
+    Seconds,
+    Share,
+    Size,
+    Variable,
+    Wait,
+    WebOrigin,
+)
+from config.storeurl import StoreUrl
+from config.words import (
+    AllOpen,
+    AuthStyle,
+    Dialect,
+    LogFormat,
+    LogLevel,
+    Mode,
+    OnRateLimit,
+    OpenGet,
+    Rescue,
+    Strategy,
+    Tier,
+)
+
+
+class Admin(Struct, frozen=True, kw_only=True):
+    """The port for people and machines that watch."""
+
+    listen: Annotated[Listen, LISTEN, "Where the admin port listens. Changing it needs a restart."] = Listen(
+        "127.0.0.1", 9090
+    )
+    token: Annotated[
+        Hidden | None,
+        "Bearer token of the admin port. Every POST needs it (without one configured they are refused), and so do GETs "
+        "when `admin.listen` is not loopback.",
+    ] = None
+    open: Annotated[
+        tuple[OpenGet, ...], "GETs that never need the token, besides `/livez` and `/readyz` which are always open."
+    ] = ()
+    origins: Annotated[tuple[WebOrigin, ...], "Origins of web pages that may read the admin port (CORS)."] = ()
+
+
+class Redis(Struct, frozen=True, kw_only=True):
+    """What a fleet shares over Redis."""
+
+    fleet: Annotated[Label, "Name of the fleet: sidecars of one fleet share health and breakers."] = "default"
+    timeout: Annotated[Seconds, "Longest wait for Redis. No request ever waits for it."] = 0.1
+    publish_cache: Annotated[Flag, "Publish `health:*` documents for consumers of the original cache."] = False
+
+
+class Timeouts(Struct, frozen=True, kw_only=True):
+    """Time limits on users' traffic; the nearest of target, group, provider and global wins."""
+
+    connect: Annotated[Seconds, "Address to ready connection, TLS included."] = 5.0
+    first_byte: Annotated[Seconds, "Streams: request sent to first content event."] = 120.0
+    idle: Annotated[Seconds, "Between content events of a stream, between reads of any other body."] = 120.0
+    answer: Annotated[
+        Seconds,
+        "Not streamed: request sent to response head. Also stands for `first_byte` and `idle` of requests that ask "
+        "for reasoning.",
+    ] = 600.0
+    total: Annotated[Seconds, "The whole exchange with all its attempts, when it is not a stream."] = 900.0
+    stream_total: Annotated[Seconds, "The whole exchange with all its attempts, when it is a stream."] = 3600.0
+
+
+class TimeoutOverrides(Struct, frozen=True, kw_only=True):
+    """Time limits of one provider, group or target."""
+
+    connect: Seconds | None = None
+    first_byte: Seconds | None = None
+    idle: Seconds | None = None
+    answer: Seconds | None = None
+    total: Seconds | None = None
+    stream_total: Seconds | None = None
+
+
+class Breakers(Struct, frozen=True, kw_only=True):
+    """When a circuit breaker opens and how it closes again."""
+
+    mode: Annotated[Mode, "`observe` judges and reports and blocks nothing; `off` does neither."] = Mode.ENFORCE
+    failure_threshold: Annotated[Count, "Consecutive failures that trip."] = 5
+    failure_rate: Annotated[Share, "Share of failures in the window that trips."] = 0.5
+    min_requests: Annotated[Count, "Requests in the window before `failure_rate` counts."] = 10
+    window: Annotated[Seconds, "Length of the sliding window."] = 60.0
+    open_for: Annotated[Seconds, "First open time; it doubles with each reopening."] = 60.0
+    max_open_for: Annotated[Seconds, "Longest open time, and longest hold-off after a 429."] = 300.0
+    jitter: Annotated[Ratio, "Share by which open times are varied, so that a fleet does not try all at once."] = 0.1
+    half_open_requests: Annotated[Count, "Trials out at a time while half-open."] = 1
+    success_threshold: Annotated[Count, "Trials that must succeed to close."] = 2
+    slow_first_byte: Annotated[Seconds, "A streamed answer later than this is slow."] = 30.0
+    slow_rate: Annotated[Share, "Share of slow answers in the window that trips."] = 0.8
+
+
+class BreakerOverrides(Struct, frozen=True, kw_only=True):
+    """Breaker knobs of one provider and its targets."""
+
+    mode: Mode | None = None
+    failure_threshold: Count | None = None
+    failure_rate: Share | None = None
+    min_requests: Count | None = None
+    window: Seconds | None = None
+    open_for: Seconds | None = None
+    max_open_for: Seconds | None = None
+    jitter: Ratio | None = None
+    half_open_requests: Count | None = None
+    success_threshold: Count | None = None
+    slow_first_byte: Seconds | None = None
+    slow_rate: Share | None = None
+
+
+class Cap(Struct, frozen=True, kw_only=True):
+    """What probes may spend in a day."""
+
+    requests: Annotated[Amount, "Probe requests a day."] = 2000
+    tokens: Annotated[Amount, "Tokens probes may use a day."] = 20000
+
+
+class CapOverrides(Struct, frozen=True, kw_only=True):
+    """What probes of one provider may spend in a day."""
+
+    requests: Amount | None = None
+    tokens: Amount | None = None
+
+
+class Probes(Struct, frozen=True, kw_only=True):
+    """Detour's own requests to targets that have no traffic."""
+
+    enabled: Annotated[Flag, "Whether probes are sent at all."] = True
+    max_in_flight: Annotated[Count, "Probes under way at a time."] = 10
+    pause: Annotated[Wait, "Least time between two probes of one target."] = 30.0
+    daily_cap: Annotated[Cap, "What they may spend in a day, for the fleet."] = Cap()
+
+
+class ProbeOverrides(Struct, frozen=True, kw_only=True):
+    """Probes of one provider."""
+
+    enabled: Flag | None = None
+    max_in_flight: Count | None = None
+    pause: Wait | None = None
+    daily_cap: CapOverrides | None = None
+
+
+class ProviderSettings(Struct, frozen=True, kw_only=True):
+    """One provider. What is left out comes from the catalog; one that is not in it needs `base_url`."""
+
+    base_url: Annotated[
+        BaseUrl | None, "Origin and API prefix: what follows the prefix is the same at every provider of the dialect."
+    ] = None
+    dialect: Annotated[Dialect | None, "Shape of its API where the path does not tell; `openai` by default."] = None
+    api_key: Annotated[Hidden | None, "Its key, for callers that bring none. Prefer `${NAME}` or `${file:…}`."] = None
+    api_key_env: Annotated[
+        tuple[Variable, ...], "Environment variables that may hold its key, first one set wins; `api_key` beats them."
+    ] = ()
+    auth: Annotated[AuthStyle | None, "Where it wants the key; by dialect when not given."] = None
+    headers: Annotated[dict[HeaderName, HeaderValue], "Headers added to requests that do not carry them."] = {}
+    timeouts: Annotated[TimeoutOverrides, "Time limits of this provider."] = TimeoutOverrides()
+    breakers: Annotated[BreakerOverrides, "Breaker knobs of this provider and its targets."] = BreakerOverrides()
+    probes: Annotated[ProbeOverrides, "Probes of this provider."] = ProbeOverrides()
+    prefixes: Annotated[dict[Dialect, Prefix], "API prefix per dialect where it differs from `base_url`'s."] = {}
+
+
+class TargetSettings(Struct, frozen=True, kw_only=True):
+    """One provider's model. `provider/model` alone is short for `target: provider/model`."""
+
+    target: Annotated[ModelName, "Provider and its own model name; the first `/` splits them."]
+    context_window: Annotated[Count | None, "Tokens it can take: a longer prompt goes only to a larger one."] = None
+    prefill: Annotated[Flag | None, "Whether it goes on from a begun assistant message; known for some."] = None
+    timeouts: Annotated[TimeoutOverrides, "Time limits of this target."] = TimeoutOverrides()
+
+
+class GroupSettings(Struct, frozen=True, kw_only=True):
+    """Interchangeable targets for one model, best first."""
+
+    tier: Annotated[Tier, "How often and how long its targets are probed, and what their failure means to alerts."] = (
+        Tier.STANDARD
+    )
+    targets: Annotated[tuple[TargetSettings, ...], "The targets, best first."]
+    timeouts: Annotated[TimeoutOverrides, "Time limits of this group."] = TimeoutOverrides()
+
+
+class Routing(Struct, frozen=True, kw_only=True):
+    """Where requests go when the asked-for target is ill."""
+
+    enabled: Annotated[Flag, "Whether requests may be rerouted; `x-detour-route: off` pins a single one."] = True
+    strategy: Annotated[Strategy, "How targets are ordered: by health, by first byte, as in the file."] = (
+        Strategy.UPTIME
+    )
+    when_all_open: Annotated[AllOpen, "`fail` answers 503 at once, `try` goes to the least bad one."] = AllOpen.FAIL
+
+
+class Retries(Struct, frozen=True, kw_only=True):
+    """Further attempts while nothing has reached the client."""
+
+    max_attempts: Annotated[Count, "Attempts of one exchange, the first included."] = 3
+    on_rate_limit: Annotated[OnRateLimit, "After a 429: move on at once, or wait first."] = OnRateLimit.REROUTE
+    max_wait: Annotated[Wait, "Longest wait for a rate limit to end."] = 3.0
+    budget: Annotated[Ratio, "Further attempts as a share of a provider's recent requests."] = 0.2
+
+
+class Streams(Struct, frozen=True, kw_only=True):
+    """Streams that break after content reached the client."""
+
+    rescue: Annotated[
+        Rescue,
+        "`off` ends them with an error event, `continue` asks the next target to go on, `hold` delivers nothing "
+        "before the end.",
+    ] = Rescue.OFF
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """Bounds, so that no caller can hurt another."""
+
+    request_body: Annotated[Size, "Largest body of a judged request; others stream through."] = 64 << 20
+    replay: Annotated[Size, "Largest body kept for another attempt."] = 8 << 20
+    replay_total: Annotated[Size, "Most kept for all exchanges together."] = 256 << 20
+    tracked_targets: Annotated[Count, "Targets whose health is kept, oldest out first."] = 10_000
+    pool_wait: Annotated[Wait, "Longest wait for a free upstream connection."] = 5.0
+    connections: Annotated[Amount, "Most upstream connections per origin; 0 sets no cap."] = 0
+
+
+class TierSettings(Struct, frozen=True, kw_only=True):
+    """How the targets of one tier are probed."""
+
+    interval: Annotated[Seconds, "Time between probes."] = 7200.0
+    timeout: Annotated[Seconds, "Longest wait for a probe's answer. It bounds probes, not users' traffic."] = 30.0
+    max_tokens: Annotated[Count, "Tokens a probe asks for."] = 10
+
+
+class Tiers(Struct, frozen=True, kw_only=True):
+    """Probing by tier."""
+
+    critical: Annotated[TierSettings, "What must work."] = TierSettings(interval=300.0)
+    popular: Annotated[TierSettings, "What many use."] = TierSettings(interval=1800.0)
+    standard: Annotated[TierSettings, "What no group says otherwise about."] = TierSettings(interval=7200.0)
+    on_demand: Annotated[TierSettings, "What is seldom used."] = TierSettings(interval=14400.0)
+
+
+class Drain(Struct, frozen=True, kw_only=True):
+    """How the process ends."""
+
+    timeout: Annotated[Wait, "Longest wait for exchanges under way after SIGTERM."] = 60.0
+
+
+class Log(Struct, frozen=True, kw_only=True):
+    """What is written to standard error."""
+
+    level: Annotated[LogLevel, "Least severity that is written."] = LogLevel.INFO
+    format: Annotated[LogFormat, "`auto` is text on a terminal and JSON lines otherwise."] = LogFormat.AUTO
+    access: Annotated[Flag, "One line per exchange; never a prompt, never a credential."] = False
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """The whole file."""
+
+    listen: Annotated[
+        Listen, LISTEN, "Where the gateway sends provider traffic. Changing it needs a restart."
+    ] = Listen("127.0.0.1", 8080)  # fmt: skip
+    open: Annotated[
+        Flag, "Add configured credentials for every caller that reaches a `listen` that is not loopback."
+    ] = False  # fmt: skip
+    client_token: Annotated[
+        Hidden | None, "What callers prove themselves with (`x-detour-token`, or in the place of the key)."
+    ] = None
+    hosts: Annotated[tuple[HostName, ...], "Names this sidecar is called by, besides addresses and `localhost`."] = ()
+    admin: Admin = Admin()
+    store: Annotated[StoreUrl, STORE, "Where health is kept. Changing it needs a restart."] = StoreUrl.parse(
+        "sqlite:///detour.db"
+    )
+    redis: Redis = Redis()
+    providers: Annotated[
+        dict[Label, ProviderSettings], "Providers by name; with none and no `models`, the whole catalog is served."
+    ] = {}
+    models: Annotated[dict[ModelName, GroupSettings], "Model groups by the model's canonical name."] = {}
+    breakers: Breakers = Breakers()
+    routing: Routing = Routing()
+    retries: Retries = Retries()
+    timeouts: Timeouts = Timeouts()
+    streams: Streams = Streams()
+    limits: Limits = Limits()
+    tiers: Tiers = Tiers()
+    probes: Probes = Probes()
+    alerts: Alerts = Alerts()
+    drain: Drain = Drain()
+    log: Log = Log()
+
+
+OVERRIDES: Final[dict[type[Struct], type[Struct]]] = {
+    TimeoutOverrides: Timeouts,
+    BreakerOverrides: Breakers,
+    ProbeOverrides: Probes,
+    CapOverrides: Cap,
+}
+"""Sections whose keys are those of another, each optional; its docs are that other's."""
+
+SHORTHANDS: Final[dict[type[Struct], str]] = {TargetSettings: "target"}
+"""Sections that may be written as one value: the key it stands for."""
