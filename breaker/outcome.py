@@ -1,0 +1,132 @@
+"""The words for what became of a request: statuses, blame, verdicts, outcomes.
+
+Three things are kept apart: what an attempt was (its `Status`, or a `Neutral` kind when it says nothing about the
+provider's health), whose doing it was (`Blame`), and whether another attempt may be made (`Retry`). Everything above
+this file speaks in these words and nothing else.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+from msgspec import Struct
+
+NO_MODEL: Final = "~none"
+"""Model name of requests that carry none (`GET /models`, files); never shown in model lists."""
+
+OTHER_MODEL: Final = "~other"
+"""Model name under which attempts at names beyond the tracking bounds are counted together."""
+
+MESSAGE_LIMIT: Final = 500
+"""Longest error message kept with a record, in characters."""
+
+
+class Status(enum.StrEnum):
+    """What a counted attempt was."""
+
+    SUCCESS = "success"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    RATE_LIMITED = "rate_limited"
+    NETWORK_ERROR = "network_error"
+
+
+class Neutral(enum.StrEnum):
+    """Why an attempt changes no health figure: it was not the provider's doing."""
+
+    CALLER_ERROR = "caller_error"
+    POLICY = "policy"
+    CANCELLED = "cancelled"
+
+
+class Blame(enum.StrEnum):
+    """Whose doing an outcome was, and so whose breaker hears of it."""
+
+    NOBODY = "nobody"
+    TARGET = "target"
+    PROVIDER = "provider"
+    TARGET_CREDENTIAL = "target_credential"
+    PROVIDER_CREDENTIAL = "provider_credential"
+
+
+class Retry(enum.StrEnum):
+    """Where another attempt may go."""
+
+    NEVER = "never"
+    ANY = "any"
+    OTHER_TARGET = "other_target"
+    OTHER_PROVIDER = "other_provider"
+    LARGER_WINDOW = "larger_window"
+
+
+class Kind(enum.StrEnum):
+    """Who asked: a caller, or Detour's own prober."""
+
+    LIVE = "live"
+    PROBE = "probe"
+
+
+class Verdict(Struct, frozen=True):
+    """What one attempt was found to be.
+
+    `message` is one line of at most `MESSAGE_LIMIT` characters with credentials masked, empty for a success.
+    `http_status` is the status as judged: an overload inside a 200 stream carries 529 here; None where there was no
+    answer. `retry_after` is in seconds.
+    """
+
+    status: Status | Neutral
+    blame: Blame = Blame.NOBODY
+    retry: Retry = Retry.NEVER
+    message: str = ""
+    http_status: int | None = None
+    retry_after: float | None = None
+
+    @property
+    def counted(self) -> bool:
+        """Whether records and windows count this attempt (it is not neutral)."""
+        return isinstance(self.status, Status)
+
+
+SUCCESS: Final = Verdict(Status.SUCCESS, http_status=200)
+
+
+class Outcome(Struct):
+    """One attempt at one target, judged. Times are in seconds; `at` is Unix time of its end.
+
+    `response_time` runs from request sent to last byte, `first_byte` from request sent to the first content event
+    (streams) or response head (else), None when there was none. `model` is the provider's own name for it, or
+    `NO_MODEL`; the registry changes it to `OTHER_MODEL` for names beyond its bounds.
+    """
+
+    provider: str
+    model: str
+    verdict: Verdict
+    streamed: bool
+    response_time: float
+    first_byte: float | None
+    at: float
+    kind: Kind = Kind.LIVE
+
+
+class Answer(Struct):
+    """One exchange as its client saw it, for metrics and the access log. Times in seconds, sizes in bytes.
+
+    `status` is the HTTP status sent to the client, 0 when the client left before one was. `result` is the last
+    attempt's status or neutral kind, or `rejected` when no attempt was made.
+    """
+
+    request_id: str
+    method: str
+    provider: str
+    model: str
+    endpoint: str
+    status: int
+    result: str
+    streamed: bool
+    attempts: int
+    duration: float
+    upstream: float
+    bytes_in: int
+    bytes_out: int
+    at: float
