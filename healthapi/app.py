@@ -1,0 +1,117 @@
+"""The admin port: one table of routes and the way of one request to it.
+
+aiohttp serves it, but does not route it: everything, also what matches nothing, goes through one middleware, so that
+every answer has the same headers and every mistake the same shape. See `healthapi.target` for why paths are not left to
+aiohttp's router.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Sequence
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from healthapi import origins
+from healthapi.admin import Admin, Call
+from healthapi.auth import Door
+from healthapi.errors import Problem, document
+from healthapi.parameters import Parameters
+from healthapi.replies import Reply, reply
+from healthapi.routes import Match, Route, Router
+from healthapi.store import StoreError
+from healthapi.table import TABLE
+from healthapi.target import split
+
+__all__ = ["Admin", "build"]
+
+_LOG: Final = logging.getLogger("detour.admin")
+
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Server": "detour",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def build(admin: Admin, table: Sequence[Route] = TABLE) -> web.Application:
+    """The admin application, to be served by a runner of the caller's."""
+    return web.Application(middlewares=[_Port(admin, table).middleware()])
+
+
+class _Port:
+    """What it takes to answer one request."""
+
+    def __init__(self, admin: Admin, table: Sequence[Route]) -> None:
+        settings = admin.config.settings.admin
+        self._admin = admin
+        self._router = Router(table)
+        self._door = Door(settings.token, settings.listen.loopback, frozenset(settings.open))
+        self._origins = frozenset(settings.origins)
+
+    def middleware(self) -> Middleware:
+        """The middleware that answers everything."""
+
+        @web.middleware
+        async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await self._answer(request)
+
+        return answer
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        request_id = f"adm-{secrets.token_hex(8)}"
+        headers = {**_HEADERS, "Vary": "Origin", "X-Detour-Request-Id": request_id}
+        try:
+            headers.update(self._admit(request))
+            made = await self._serve(request, request_id, headers)
+        except Exception as error:  # whatever a page raises is answered, in our shape and without its words
+            problem = _problem(error, request_id)
+            headers.update(problem.headers)
+            made = reply(document(problem, request_id), problem.status)
+        if made.body:
+            headers["Content-Type"] = made.content_type
+        return web.Response(body=made.body, status=made.status, headers=headers)
+
+    def _admit(self, request: web.Request) -> dict[str, str]:
+        """CORS headers of the answer, when its Host and Origin let the request in at all."""
+        sent = _fields(request, b"origin")
+        origins.check(_fields(request, b"host"), sent, self._admin.config.hosts, self._origins)
+        return origins.cors(sent[0] if sent else None)
+
+    async def _serve(self, request: web.Request, request_id: str, headers: dict[str, str]) -> Reply:
+        path, query = split(request.raw_path)
+        match = self._router.match(path)
+        if request.method == "OPTIONS":
+            headers.update(_options(request, match))
+            return Reply(b"", status=204)
+        route, parts = match.route(request.method)
+        self._door.check(route.access, _fields(request, b"authorization"))
+        call = Call(parts, Parameters(query), request.headers.get("Accept", ""), request_id)
+        return await route.handler(self._admin, call)
+
+
+def _options(request: web.Request, match: Match) -> dict[str, str]:
+    """What works at a path, for a browser that asks before it sends, or for anybody else."""
+    asked = "Access-Control-Request-Method" in request.headers
+    return origins.preflight(match.methods) if asked else {"Allow": ", ".join(match.methods)}
+
+
+def _fields(request: web.Request, name: bytes) -> list[bytes]:
+    """All values of one header field, as sent."""
+    return [value for field, value in request.raw_headers if field.lower() == name]
+
+
+def _problem(error: Exception, request_id: str) -> Problem:
+    """The answer to whatever was raised."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, StoreError):
+        _LOG.warning("health store cannot answer: %s", error, extra={"request_id": request_id})
+        return Problem(503, "store_unavailable", "the health store cannot answer now; /readyz?verbose says why")
+    _LOG.error("admin request failed", exc_info=error, extra={"request_id": request_id})
+    return Problem(500, "internal_error", f"this is a bug of Detour; its log has the details under {request_id}")

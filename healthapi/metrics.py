@@ -1,0 +1,134 @@
+"""Counts for Prometheus, kept on the hot path as plain numbers and read by `healthapi.exposition`.
+
+They belong to this process and start at zero with it, as Prometheus expects; what survives a restart is the store's.
+
+How many targets have numbers of their own is bounded twice: `PROVEN` that are configured or have succeeded once, and
+`UNPROVEN` names that only ever failed, so that a caller who invents names takes no place from a target that works.
+Others are counted under their provider's `~other`. A forgotten target's series ends: moved elsewhere, its counts would
+show up as a burst of traffic that never was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from breaker.outcome import NO_MODEL, OTHER_MODEL, Answer, Outcome, Status, Verdict
+from config.effective import Config
+from healthapi.labels import UNKNOWN_PROVIDER, fits
+from healthapi.lag import Lag
+from healthapi.series import Series
+
+PROVEN: Final = 1000
+"""Most configured or once successful targets with series of their own: about 60 lines each in a scrape."""
+
+UNPROVEN: Final = 200
+"""Most other targets with series of their own."""
+
+_SUCCESS: Final = Status.SUCCESS
+_UNNAMED: Final = (NO_MODEL, OTHER_MODEL)
+
+
+class Metrics:
+    """What this process has done, by target; and the gauges, asked for when somebody reads them."""
+
+    __slots__ = (
+        "_config",
+        "_counts",
+        "_series",
+        "connections",
+        "in_flight",
+        "instance",
+        "lag",
+        "open_permits",
+        "version",
+    )
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        version: str,
+        instance: str,
+        lag: Lag,
+        in_flight: Callable[[], int],
+        connections: Callable[[], Mapping[str, int]],
+        open_permits: Callable[[], int],
+    ) -> None:
+        """Start at zero.
+
+        `in_flight` counts exchanges that have begun and not ended, `connections` upstream connections by state,
+        `open_permits` permits not yet given back.
+        """
+        self._config = config
+        self._series: dict[tuple[str, str], Series] = {}
+        self._counts = {True: 0, False: 0}  # series of proven and unproven targets
+        self.version = version
+        self.instance = instance
+        self.lag = lag
+        self.in_flight = in_flight
+        self.connections = connections
+        self.open_permits = open_permits
+
+    def attempt(self, outcome: Outcome) -> None:
+        """Count one attempt, its target as the registry tracks it."""
+        series = self._series.get((outcome.provider, outcome.model))
+        if series is None or (not series.proven and outcome.verdict.status is _SUCCESS):
+            series = self._place(outcome.provider, outcome.model, outcome.verdict)
+        series.attempt(outcome)
+
+    def answer(self, answer: Answer) -> None:
+        """Count one exchange."""
+        series = self._series.get((answer.provider, answer.model))
+        if series is None:
+            series = self._place(answer.provider, answer.model, None)
+        series.answer(answer)
+
+    def forget(self, provider: str, model: str) -> None:
+        """End the series of a target that is no longer tracked, and give its place to another."""
+        series = self._series.get((provider, model))
+        if series is not None and model not in _UNNAMED:
+            del self._series[provider, model]
+            self._counts[series.proven] -= 1
+
+    def series(self) -> list[tuple[tuple[str, str], Series]]:
+        """Everything counted so far, by (provider, model); a list of its own, safe to walk while counting goes on."""
+        return list(self._series.items())
+
+    @property
+    def warnings(self) -> int:
+        """How many warnings the configuration in force has."""
+        return len(self._config.warnings)
+
+    def _place(self, provider: str, model: str, verdict: Verdict | None) -> Series:
+        """The series that counts for a target which has none, or none as proven, yet. `verdict` is None for answers."""
+        if provider not in self._config.providers:
+            return self._unnamed(UNKNOWN_PROVIDER, NO_MODEL)
+        if model in _UNNAMED:
+            return self._unnamed(provider, model)
+        proven = (provider, model) in self._config.targets or (verdict is not None and verdict.status is _SUCCESS)
+        series = self._series.get((provider, model))
+        if series is not None:
+            return self._promote(series)
+        # Neither answers nor neutral attempts prove a name: a caller's mistake may be the name itself.
+        tracked = proven or (verdict is not None and verdict.counted)
+        if not tracked or not fits(model) or self._counts[proven] >= (PROVEN if proven else UNPROVEN):
+            return self._unnamed(provider, OTHER_MODEL)
+        self._counts[proven] += 1
+        series = self._series[provider, model] = Series(proven=proven)
+        return series
+
+    def _promote(self, series: Series) -> Series:
+        """Give a target that has just succeeded for the first time a lasting place, if one is left."""
+        if self._counts[True] < PROVEN:
+            self._counts[True] += 1
+            self._counts[False] -= 1
+            series.proven = True
+        return series
+
+    def _unnamed(self, provider: str, model: str) -> Series:
+        """A series that takes no place: there are at most two for each provider."""
+        series = self._series.get((provider, model))
+        if series is None:
+            series = self._series[provider, model] = Series(proven=True)
+        return series

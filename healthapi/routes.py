@@ -1,0 +1,113 @@
+"""Routes as data, and which of them a path means.
+
+A route's path is a list of segments; `{name}` takes one segment, `{name...}` takes the rest, slashes included, and only
+stands last. Routes with fewer variables are asked first: no model's name can hide a fixed route, in whatever order the
+table is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from msgspec import Struct
+
+from healthapi.admin import Admin, Call
+from healthapi.auth import Access
+from healthapi.errors import Problem, quoted
+from healthapi.replies import Reply
+
+Handler = Callable[[Admin, Call], Awaitable[Reply]]
+
+
+class Route(Struct, frozen=True):
+    """One endpoint: all that an OpenAPI document, an authorisation test or the docs need to know of it.
+
+    A handler's docstring is the endpoint's description.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    access: Access
+
+    def __post_init__(self) -> None:
+        """Refuse a table that would let somebody change something without the token."""
+        if (self.method == "GET") == (self.access is Access.WRITE):
+            raise ValueError(f"{self.method} {self.path} cannot have the access {self.access}")
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether the last variable takes the rest of the path."""
+        return self.path.endswith("...}")
+
+    def match(self, segments: Sequence[str]) -> dict[str, str] | None:
+        """The variable parts when these segments are this route's, else None. No part is ever empty."""
+        found: dict[str, str] = {}
+        parts = self.path.strip("/").split("/")
+        for index, part in enumerate(parts):
+            if part.endswith("...}"):
+                found[part[1:-4]] = "/".join(segments[index:])
+                break
+            if index >= len(segments):
+                return None
+            if part.startswith("{"):
+                found[part[1:-1]] = segments[index]
+            elif part != segments[index]:
+                return None
+        else:
+            if len(segments) > len(parts):
+                return None
+        return found if all(found.values()) else None
+
+
+class Match(Struct, frozen=True):
+    """The routes at one path, by method, and the variable parts of each."""
+
+    routes: dict[str, tuple[Route, dict[str, str]]]
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods that work here; HEAD wherever GET does, OPTIONS everywhere."""
+        head = ("HEAD",) if "GET" in self.routes else ()
+        return (*self.routes, *head, "OPTIONS")
+
+    def route(self, method: str) -> tuple[Route, dict[str, str]]:
+        """The route for a method.
+
+        Raises:
+            Problem: 405 when there is none.
+        """
+        found = self.routes.get("GET" if method == "HEAD" else method)
+        if found is None:
+            allow = ", ".join(self.methods)
+            raise Problem(405, "wrong_method", f"{quoted(method)} does not work here; {allow} do", (("Allow", allow),))
+        return found
+
+
+class Router:
+    """Finds the routes of a path."""
+
+    __slots__ = ("_routes",)
+
+    def __init__(self, table: Sequence[Route]) -> None:
+        """Serve this table."""
+        self._routes = sorted(table, key=lambda route: (route.open_ended, route.path.count("{")))
+
+    def match(self, path: str) -> Match:
+        """The routes at a decoded path. One trailing slash is ignored, unless it can be part of a model's name.
+
+        Raises:
+            Problem: 404 when there is none.
+        """
+        whole = path.split("/")[1:]
+        trimmed = whole[:-1] if whole and not whole[-1] else whole
+        found: dict[str, tuple[Route, dict[str, str]]] = {}
+        first = ""
+        for route in self._routes:
+            parts = route.match(whole if route.open_ended else trimmed)
+            if parts is not None and first in ("", route.path):
+                first = route.path
+                found[route.method] = (route, parts)
+        if found:
+            return Match(found)
+        raise Problem(404, "unknown_path", f"there is nothing at {quoted(path)}")

@@ -1,0 +1,23 @@
+"""The documents of the admin port: frozen Structs with the contract's field names, and the functions that make them."""
+
+from healthapi.views.gateways import gateways
+from healthapi.views.models import model_health_list, unhealthy
+from healthapi.views.record import model_health
+from healthapi.views.rows import model_rows, provider_rows
+from healthapi.views.sources import Sources
+from healthapi.views.system import system
+from healthapi.views.totals import provider_summary, providers, stats
+
+__all__ = [
+    "Sources",
+    "gateways",
+    "model_health",
+    "model_health_list",
+    "model_rows",
+    "provider_rows",
+    "provider_summary",
+    "providers",
+    "stats",
+    "system",
+    "unhealthy",
+]

@@ -1,0 +1,136 @@
+"""Rows of `/health/providers` and `/health/models`."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from healthapi.status import Health, percentage
+from healthapi.views.sources import Sources
+from healthapi.views.survey import ProviderState, TargetState, survey
+from healthapi.views.text import clean, iso, mean_milliseconds, milliseconds
+
+
+class Metadata(Struct, frozen=True):
+    """When a document was made, ISO 8601 in UTC."""
+
+    timestamp: str
+
+
+class ProviderRow(Struct, frozen=True, kw_only=True):
+    """One provider. `overall_uptime` (0-100) is of the last 24 hours, null when nothing was seen in them."""
+
+    provider: str
+    gateway: str
+    status: str
+    total_models: int
+    healthy_models: int
+    degraded_models: int
+    unhealthy_models: int
+    avg_response_time_ms: float | None
+    overall_uptime: float | None
+    last_checked: str | None
+    error_message: str | None
+
+
+class ProviderRows(Struct, frozen=True):
+    """The providers with records, by name; `data` and `providers` are the same list.
+
+    `total_providers` counts the configured ones too, `tracked_providers` only those with records.
+    """
+
+    data: list[ProviderRow]
+    providers: list[ProviderRow]
+    total_providers: int
+    tracked_providers: int
+    metadata: Metadata
+
+
+class ModelRow(Struct, frozen=True, kw_only=True):
+    """One target. `success_rate` (0-1) is of all time, `uptime_percentage` (0-100) of the last 24 hours."""
+
+    model_id: str
+    provider: str
+    gateway: str
+    status: str
+    response_time_ms: float
+    success_rate: float
+    last_checked: str
+    last_success: str | None
+    last_failure: str | None
+    error_count: int
+    total_requests: int
+    avg_response_time_ms: float | None
+    uptime_percentage: float | None
+    error_message: str | None
+
+
+class ModelRows(Struct, frozen=True):
+    """The targets with records, the last called first; `data` and `models` are the same list.
+
+    `total_models` counts the configured ones too, `tracked_models` only those with records.
+    """
+
+    data: list[ModelRow]
+    models: list[ModelRow]
+    total_models: int
+    tracked_models: int
+    metadata: Metadata
+
+
+def provider_rows(sources: Sources) -> ProviderRows:
+    """The document of `/health/providers`."""
+    found = survey(sources).providers
+    rows = [_provider_row(found[name]) for name in sorted(found)]
+    total = len(found.keys() | sources.config.providers.keys())
+    return ProviderRows(rows, rows, total, len(rows), Metadata(iso(sources.now)))
+
+
+def model_rows(sources: Sources) -> ModelRows:
+    """The document of `/health/models`."""
+    targets = survey(sources).targets
+    rows = [_model_row(target) for target in targets]
+    return ModelRows(rows, rows, total_models(sources, targets), len(rows), Metadata(iso(sources.now)))
+
+
+def total_models(sources: Sources, targets: list[TargetState]) -> int:
+    """How many targets there are, configured or with a record."""
+    tracked = {(target.record.provider, target.record.model) for target in targets}
+    return len(tracked | sources.config.targets)
+
+
+def _provider_row(state: ProviderState) -> ProviderRow:
+    name = clean(state.name)
+    return ProviderRow(
+        provider=name,
+        gateway=name,
+        status=state.status.value,
+        total_models=len(state.models),
+        healthy_models=state.models.count(Health.HEALTHY),
+        degraded_models=state.models.count(Health.DEGRADED),
+        unhealthy_models=state.models.count(Health.UNHEALTHY),
+        avg_response_time_ms=mean_milliseconds(state.sums),
+        overall_uptime=percentage(state.seen.success, state.seen.total),
+        last_checked=iso(state.last_called_at),
+        error_message=None if state.error is None else clean(state.error),
+    )
+
+
+def _model_row(target: TargetState) -> ModelRow:
+    record, last = target.record, target.record.last
+    provider, sums = clean(record.provider), target.sums
+    return ModelRow(
+        model_id=clean(record.model),
+        provider=provider,
+        gateway=provider,
+        status=target.status.value,
+        response_time_ms=milliseconds(last.last_response_time),
+        success_rate=sums.successes / sums.calls,
+        last_checked=iso(last.last_called_at),
+        last_success=iso(record.last_success_at),
+        last_failure=iso(record.last_failure_at),
+        error_count=sums.calls - sums.successes,
+        total_requests=sums.calls,
+        avg_response_time_ms=mean_milliseconds(sums),
+        uptime_percentage=percentage(target.seen.success, target.seen.total),
+        error_message=None if last.last_error is None else clean(last.last_error),
+    )

@@ -1,0 +1,127 @@
+"""Everything an admin port needs, with a clock and gauges that tests move."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from breaker.outcome import Answer, Blame, Kind, Neutral, Outcome, Status, Verdict
+from breaker.registry import Registry
+from config.load import load_text
+from healthapi.admin import Admin
+from healthapi.lag import Lag
+from healthapi.memory import MemoryStore
+from healthapi.metrics import Metrics
+from healthapi.recorder import Recorder
+from healthapi.store import Store
+
+NOW = 1_767_225_600.0  # 2026-01-01T00:00:00Z
+TOKEN = "canary-admin-token-7f3a"
+KEY = "sk-canary-groq-key-55d1"
+
+LOOPBACK = f"""
+admin: {{token: {TOKEN}, origins: ["https://status.example"]}}
+hosts: [detour.internal]
+providers:
+  groq: {{api_key: {KEY}}}
+  openrouter: {{}}
+models:
+  llama: {{tier: critical, targets: [groq/llama-3.3-70b-versatile]}}
+"""
+REMOTE = LOOPBACK.replace("admin: {", "admin: {listen: 0.0.0.0:9090, ")
+NO_TOKEN = LOOPBACK.replace(f"token: {TOKEN}, ", "")
+
+
+class World:
+    """One process' worth of health, with traffic to be made up."""
+
+    def __init__(self, config: str = LOOPBACK, *, store: Store | None = None) -> None:
+        self.now = NOW
+        self.is_draining = False
+        self.listeners: dict[str, bool] = {"proxy": True, "admin": True}
+        self.in_flight = 0
+        self.connections: dict[str, int] = {}
+        self.config = load_text(config, {})
+        self.store: Store = MemoryStore() if store is None else store
+        self.registry = Registry(tracked=1000, unproven=3, configured=self.config.targets, on_forget=self._forgotten)
+        self.lag = Lag()
+        self.metrics = Metrics(
+            config=self.config,
+            version="1.2.3",
+            instance="abc",
+            lag=self.lag,
+            in_flight=lambda: self.in_flight,
+            connections=lambda: self.connections,
+            open_permits=lambda: self.registry.open_permits,
+        )
+        self.recorder = Recorder(self.store, self.metrics)
+
+    def _forgotten(self, provider: str, model: str) -> None:
+        self.recorder.forget(provider, model)
+
+    def admin(self, **changes: Any) -> Admin:
+        return Admin(
+            **{
+                "config": self.config,
+                "store": self.store,
+                "registry": self.registry,
+                "metrics": self.metrics,
+                "lag": self.lag,
+                "version": "1.2.3",
+                "instance": "abc",
+                "draining": lambda: self.is_draining,
+                "now": lambda: self.now,
+                "listeners": self._listening,
+                **changes,
+            }
+        )
+
+    def _listening(self) -> Mapping[str, bool]:
+        return self.listeners
+
+    def attempt(self, provider: str, model: str, status: Status | Neutral = Status.SUCCESS, **changes: Any) -> Outcome:
+        """One attempt, through the registry and the recorder as the data plane does it."""
+        made = outcome(provider, model, status, at=self.now, **changes)
+        permit = self.registry.admit(provider, model, self.now)
+        tracked = permit.settle(made, self.now)  # type: ignore[union-attr]
+        self.recorder.attempt(tracked)
+        return tracked
+
+
+def outcome(
+    provider: str,
+    model: str,
+    status: Status | Neutral = Status.SUCCESS,
+    *,
+    message: str = "",
+    streamed: bool = False,
+    response_time: float = 0.5,
+    first_byte: float | None = 0.1,
+    at: float = NOW,
+    kind: Kind = Kind.LIVE,
+) -> Outcome:
+    bad = isinstance(status, Status) and status is not Status.SUCCESS
+    verdict = Verdict(status, Blame.TARGET if bad else Blame.NOBODY, message=message)
+    return Outcome(provider, model, verdict, streamed, response_time, first_byte, at, kind)
+
+
+def answer(provider: str, model: str, status: int = 200, **changes: Any) -> Answer:
+    return Answer(
+        **{
+            "request_id": "req-1",
+            "method": "POST",
+            "provider": provider,
+            "model": model,
+            "endpoint": "chat",
+            "status": status,
+            "result": "success",
+            "streamed": False,
+            "attempts": 1,
+            "duration": 0.5,
+            "upstream": 0.4,
+            "bytes_in": 100,
+            "bytes_out": 1000,
+            "at": NOW,
+            **changes,
+        }
+    )

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from healthapi import probes
+from healthapi.admin import Admin, Call
+from healthapi.memory import MemoryStore
+from healthapi.parameters import Parameters
+from tests.healthapi.admin_world import KEY, TOKEN, World
+
+
+async def readyz(admin: Admin, query: str = "") -> tuple[int, dict[str, Any]]:
+    made = await probes.readyz(admin, Call({}, Parameters(query), "", "adm-1"))
+    return made.status, json.loads(made.body)
+
+
+async def checks(world: World, **changes: Any) -> dict[str, dict[str, Any]]:
+    _, document = await readyz(world.admin(**changes), "verbose")
+    return {check.pop("name"): check for check in document["checks"]}
+
+
+async def test_it_lives_whatever_else() -> None:
+    world = World()
+    world.is_draining = True
+    world.listeners["proxy"] = False
+    made = await probes.livez(world.admin(), Call({}, Parameters(""), "", "adm-1"))
+    assert (made.status, made.body) == (200, b'{"status":"ok"}')
+
+
+async def test_it_is_ready() -> None:
+    assert await readyz(World().admin()) == (200, {"status": "ok"})
+
+
+async def test_while_draining_it_is_not() -> None:
+    world = World()
+    world.is_draining = True
+    status, document = await readyz(world.admin())
+    assert (status, document["status"]) == (503, "draining")
+    assert document["error"] == {
+        "type": "unavailable",
+        "message": document["detail"],
+        "code": "draining",
+        "status": 503,
+        "request_id": "adm-1",
+    }
+    assert "checks" not in document
+
+
+async def test_with_a_listener_down_it_is_not() -> None:
+    world = World()
+    world.listeners["proxy"] = False
+    status, document = await readyz(world.admin(), "verbose")
+    assert (status, document["status"], document["detail"]) == (503, "listener_down", "the proxy listener is down")
+    assert [check["name"] for check in document["checks"] if not check["ok"] and check["required"]] == [
+        "listener proxy"
+    ]
+
+
+async def test_what_is_looked_at() -> None:
+    told = await checks(World("log: {level: info}"))
+    assert list(told) == ["traffic", "listener proxy", "listener admin", "store", "config", "event_loop"]
+    assert told["traffic"] == {"ok": True, "required": True, "detail": "taken"}
+    assert told["store"] == {"ok": True, "required": False, "detail": "ok"}
+    assert told["event_loop"] == {"ok": True, "required": False, "detail": "at most 0 ms late in the last minute"}
+
+
+class Troubled(MemoryStore):
+    trouble = "cannot reach redis://user:canary-pw@10.0.0.1:6379/0: refused"  # type: ignore[assignment]
+
+
+async def test_store_trouble_is_told_and_never_makes_it_unready() -> None:
+    world = World(store=Troubled())
+    assert (await readyz(world.admin(), "verbose"))[0] == 200
+    store = (await checks(world))["store"]
+    assert store == {
+        "ok": False,
+        "required": False,
+        "detail": "cannot reach redis://***@10.0.0.1:6379/0: refused",
+    }
+
+
+async def test_warnings_of_the_configuration_are_told() -> None:
+    world = World()
+    told = await checks(world, config=msgspec.structs.replace(world.config, warnings=("first", "second")))
+    assert told["config"] == {"ok": False, "required": False, "detail": "first; second"}
+    told = await checks(world, config=msgspec.structs.replace(world.config, warnings=()))
+    assert told["config"] == {"ok": True, "required": False, "detail": "no warnings"}
+
+
+@pytest.mark.parametrize(("late", "ok"), [(0.0, True), (0.249, True), (0.25, False), (3.0, False)])
+async def test_a_late_event_loop_is_told_and_never_makes_it_unready(late: float, ok: bool) -> None:
+    world = World()
+    world.lag.seen(late, 1.0)
+    assert (await readyz(world.admin()))[0] == 200
+    loop = (await checks(world))["event_loop"]
+    assert loop == {"ok": ok, "required": False, "detail": f"at most {late * 1000:.0f} ms late in the last minute"}
+
+
+async def test_no_secret_is_told() -> None:
+    world = World(store=Troubled())
+    world.is_draining = True
+    _, document = await readyz(world.admin(), "verbose")
+    text = json.dumps(document)
+    for secret in (KEY, TOKEN, "canary"):
+        assert secret not in text
+
+
+async def test_without_listeners_told_there_is_no_check_of_them() -> None:
+    world = World()
+    admin = Admin(
+        config=world.config,
+        store=world.store,
+        registry=world.registry,
+        metrics=world.metrics,
+        lag=world.lag,
+        version="1",
+        instance="i",
+        draining=lambda: False,
+        now=lambda: 0.0,
+    )
+    status, document = await readyz(admin, "verbose")
+    assert status == 200
+    assert not any(check["name"].startswith("listener") for check in document["checks"])

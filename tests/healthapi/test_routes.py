@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from healthapi.admin import Admin, Call
+from healthapi.auth import Access
+from healthapi.errors import Problem
+from healthapi.replies import Reply
+from healthapi.routes import Route, Router
+
+
+async def page(admin: Admin, call: Call) -> Reply:
+    """A page."""
+    return Reply(b"")
+
+
+def read(path: str) -> Route:
+    return Route("GET", path, page, Access.READ)
+
+
+TABLE = [
+    read("/h"),
+    read("/h/{provider}/{model...}"),
+    read("/h/stats"),
+    read("/h/{provider}/summary"),
+    read("/h/provider/{provider}/summary"),
+    Route("POST", "/h/provider/{provider}/summary", page, Access.WRITE),
+]
+
+FOUND = [
+    ("/h", "/h", {}),
+    ("/h/", "/h", {}),
+    ("/h/stats", "/h/stats", {}),
+    ("/h/stats/", "/h/stats", {}),
+    ("/h/stats/x", "/h/{provider}/{model...}", {"provider": "stats", "model": "x"}),
+    ("/h/groq/llama", "/h/{provider}/{model...}", {"provider": "groq", "model": "llama"}),
+    ("/h/or/meta/llama:free", "/h/{provider}/{model...}", {"provider": "or", "model": "meta/llama:free"}),
+    ("/h/or/a//b", "/h/{provider}/{model...}", {"provider": "or", "model": "a//b"}),
+    ("/h/or/a/", "/h/{provider}/{model...}", {"provider": "or", "model": "a/"}),
+    ("/h/or//", "/h/{provider}/{model...}", {"provider": "or", "model": "/"}),
+    ("/h/or/../x", "/h/{provider}/{model...}", {"provider": "or", "model": "../x"}),
+    ("/h/groq/summary", "/h/{provider}/summary", {"provider": "groq"}),
+    ("/h/provider/groq/summary", "/h/provider/{provider}/summary", {"provider": "groq"}),
+    ("/h/provider/groq/summary/", "/h/provider/{provider}/summary", {"provider": "groq"}),
+    ("/h/provider/groq/summary/x", "/h/{provider}/{model...}", {"provider": "provider", "model": "groq/summary/x"}),
+    ("/h/provider/groq", "/h/{provider}/{model...}", {"provider": "provider", "model": "groq"}),
+]
+
+
+@pytest.mark.parametrize(("path", "route", "parts"), FOUND)
+def test_the_route_of_a_path(path: str, route: str, parts: dict[str, str]) -> None:
+    found, given = Router(TABLE).match(path).route("GET")
+    assert (found.path, given) == (route, parts)
+
+
+def test_the_order_of_the_table_does_not_matter() -> None:
+    for table in itertools.permutations(TABLE):
+        router = Router(table)
+        for path, route, _ in FOUND:
+            assert router.match(path).route("GET")[0].path == route
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "/", "//", "/x", "/h/groq", "/h/groq/", "//h/stats", "/h//stats", "/h//x", "/H", "/h//"],
+)
+def test_what_is_nowhere(path: str) -> None:
+    with pytest.raises(Problem) as caught:
+        Router(TABLE).match(path)
+    assert caught.value.status == 404
+
+
+def test_no_part_is_empty() -> None:
+    _, parts = Router(TABLE).match("/h/provider//summary").route("GET")
+    assert parts == {"provider": "provider", "model": "/summary"}
+    _, parts = Router(TABLE).match("/h/stats//").route("GET")
+    assert parts == {"provider": "stats", "model": "/"}
+
+
+def test_methods() -> None:
+    match = Router(TABLE).match("/h/provider/groq/summary")
+    assert match.methods == ("GET", "POST", "HEAD", "OPTIONS")
+    assert match.route("HEAD")[0].method == "GET"
+    assert match.route("POST")[0].access is Access.WRITE
+    with pytest.raises(Problem) as caught:
+        match.route("DELETE")
+    assert caught.value.status == 405
+    assert caught.value.headers == (("Allow", "GET, POST, HEAD, OPTIONS"),)
+
+
+def test_a_table_without_get_answers_no_head() -> None:
+    match = Router([Route("POST", "/reset", page, Access.WRITE)]).match("/reset")
+    assert match.methods == ("POST", "OPTIONS")
+    with pytest.raises(Problem):
+        match.route("HEAD")
+
+
+@pytest.mark.parametrize("access", [access for access in Access if access is not Access.WRITE])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+def test_what_changes_something_cannot_be_in_a_table_without_the_token(method: str, access: Access) -> None:
+    with pytest.raises(ValueError, match="cannot have the access"):
+        Route(method, "/reset", page, access)
+
+
+def test_a_get_changes_nothing() -> None:
+    with pytest.raises(ValueError, match="cannot have the access"):
+        Route("GET", "/reset", page, Access.WRITE)
