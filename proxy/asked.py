@@ -1,0 +1,30 @@
+"""What a request asks for, as it becomes known on its way in."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from proxy.body import Body
+from proxy.credentials import Placement
+from proxy.headers import Scan
+from proxy.paths import Endpoint
+from proxy.peek import Peek
+from proxy.route import Route
+
+
+class Asked(Struct, gc=False):
+    """One request that may be forwarded. `length` is its Content-Length, -1 without one; `heads` as in `Way`."""
+
+    method: str
+    route: Route
+    endpoint: Endpoint
+    placed: Placement
+    scan: Scan
+    heads: dict[bool, bytes]
+    length: int
+    body: Body
+    peek: Peek
+
+    def replayable(self) -> bool:
+        """Whether it may be sent again although its bytes were written (proxy-rules 17)."""
+        return self.body.whole and self.endpoint.repeatable and not self.peek.background

@@ -1,0 +1,370 @@
+"""One try at one target: what came back, when, and whether the client has seen any of it.
+
+The gate stands here. Until an answer has proved good (a first content event, a JSON body without an error in it) its
+bytes are held, so that a bad one can still be replaced by another attempt or by a clear error; after that everything
+goes straight to the relay. The attempt collects facts; what they mean is said by `proxy.verdict`, at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from breaker.outcome import NO_MODEL
+from proxy import terminals
+from proxy.decode import Decoder
+from proxy.framing import Framing
+from proxy.inspector import Inspector
+from proxy.reply import Reply
+from proxy.verdict import Ending, Facts
+
+if TYPE_CHECKING:
+    from config.settings import Timeouts
+    from proxy.paths import Endpoint
+    from proxy.peek import Peek
+    from proxy.relay import Relay
+    from proxy.upstream import Upstream
+    from proxy.watch import Watch
+
+HOLD_BODY: Final = 64 * 1024
+"""Most bytes of an error or JSON answer that are held, and looked at."""
+HOLD_STREAM: Final = 256 * 1024
+"""Most bytes of a stream that are held before its first content event."""
+HOLD_TIME: Final = 25.0
+"""Seconds after which a held stream's keep-alive comments pass, so that nothing in between cuts the line."""
+
+_NO_REPLY: Final = Reply(502, b"", [], Framing("none"))
+_INF: Final = float("inf")
+
+
+class Attempt:
+    """One try; the sink of one upstream answer."""
+
+    connection: Upstream | None = None
+    drained: asyncio.Event | None = None
+    """Set whenever the connection takes more of a streamed request body, and at the end."""
+    reply: Reply | None = None
+    head_at: float | None = None
+    first_at: float | None = None
+    request_sent_at: float | None = None
+    ending: Ending | None = None
+    detail = ""
+    failure: Exception | None = None
+    limit: float | None = None
+    """The limit, in seconds, that ended the attempt."""
+    passes = True
+    """Whether the answer may be passed on to its clean end (it broke no promise of its kind)."""
+    upgrade_rest: bytes | None = None
+    _held_size = 0
+    _kept: list[bytes] | None = None
+    _kept_size = 0
+    _inspector: Inspector | None = None
+    _decoder: Decoder | None = None
+    _shape = ""
+    _content = 0
+    _first_due = _INF
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        peek: Peek,
+        timeouts: Timeouts,
+        relay: Relay,
+        watch: Watch,
+        *,
+        now: float,
+        total_due: float,
+    ) -> None:
+        self.endpoint = endpoint
+        self.peek = peek
+        self.timeouts = timeouts
+        self.relay = relay
+        self._watch = watch
+        self.started_at = now
+        self.streamed = peek.stream
+        self.finished = watch.future()
+        self._held: list[bytes] | None = []
+        self._idle = timeouts.answer if peek.reasoning else timeouts.idle
+        self._total_due = total_due
+        self.due = total_due
+
+    # -- the request's side ----------------------------------------------------------------------------------------
+
+    def begin(self, connection: Upstream, method: str) -> None:
+        """Use `connection`, on which a request with `method` is about to be written."""
+        self.connection = connection
+        connection.begin(self, method)
+        self.relay.attach(connection)
+        self._watch.add(self)
+
+    def sent(self, now: float) -> None:
+        """The request is out to its last byte: the waiting begins."""
+        self.request_sent_at = now
+        if self.head_at is not None or self.ending is not None:
+            return
+        if self.streamed:
+            limit = self.timeouts.answer if self.peek.reasoning else self.timeouts.first_byte
+        else:
+            limit = self.timeouts.answer
+        self.limit = limit
+        self._first_due = now + limit
+        self.due = min(self._first_due, self._total_due)
+
+    def writable(self) -> None:
+        """The connection takes more of the request."""
+        if self.drained is not None:
+            self.drained.set()
+
+    # -- the answer's side (upstream.Sink) -------------------------------------------------------------------------
+
+    def informational(self, reply: Reply) -> None:
+        """Early hints pass; 100 and the rest are swallowed (proxy-rules 13)."""
+        if reply.status == 103:
+            self.relay.informational(reply)
+
+    def head(self, reply: Reply) -> None:
+        """The answer's head: decide how its body is looked at, and whether it is held."""
+        now = self._watch.now()
+        self.reply = reply
+        self.head_at = now
+        status, framing = reply.status, reply.framing
+        if reply.encoding and reply.encoding != b"identity":
+            self._decoder = Decoder(reply.encoding)
+        if framing.kind == "none" or status == 101:
+            self._open(now)
+        elif status >= 400:
+            pass
+        elif not self.endpoint.generation:
+            self._open(now)
+        elif shape := _shape(reply.content_type, self.endpoint.name):
+            self._shape = shape
+            self.streamed = True
+            self._inspector = Inspector(self.endpoint.name, self.endpoint.dialect, shape)
+            if self._first_due == _INF:
+                self._first_due = now + self.timeouts.first_byte
+            self.due = min(self._first_due, self._total_due, now + HOLD_TIME)
+            return
+        elif b"json" not in reply.content_type or (framing.length is not None and framing.length > HOLD_BODY):
+            self._open(now)
+        self.first_at = now
+        self._let_idle(now)
+
+    def body(self, data: bytes, done: bool) -> None:
+        """Body bytes: look, then hold or pass."""
+        now = self._watch.now()
+        inspector = self._inspector
+        if inspector is not None:
+            self._inspect(inspector, data, done, now)
+        else:
+            self._let_idle(now)
+        held = self._held
+        if held is not None:
+            if data:
+                held.append(data)
+                self._held_size += len(data)
+            if not self._ready(inspector, done):
+                if done:
+                    self.end(Ending.COMPLETE)
+                return
+            data = self._open(now)
+        elif self._kept is not None:
+            self._keep(self._kept, data)
+        if done:
+            self.relay.write(data, done=self.passes)
+            self.end(Ending.COMPLETE)
+        elif self.passes:
+            self.relay.write(data, done=False)
+        else:
+            # The provider's own error event, in the middle of content: it passes once, and nothing comes after it.
+            self.relay.write(data, done=False)
+            self.end(Ending.COMPLETE)
+
+    def upgraded(self, rest: bytes) -> None:
+        """The provider switched protocols; the exchange tunnels from here."""
+        self.upgrade_rest = rest
+        self._conclude(Ending.COMPLETE)
+
+    def raw(self, data: bytes) -> None:
+        """Bytes behind a 101, before the tunnel took over."""
+        self.upgrade_rest = (self.upgrade_rest or b"") + data
+
+    def malformed(self, detail: str) -> None:
+        """The answer is not HTTP."""
+        self.end(Ending.MALFORMED, detail)
+
+    def lost(self, detail: str) -> None:
+        """The connection ended first."""
+        self.end(Ending.RESET if self.head_at is None else Ending.LOST, detail)
+
+    # -- time ------------------------------------------------------------------------------------------------------
+
+    def overdue(self, now: float) -> None:
+        """A limit passed: which one, and was it the provider's?"""
+        if now >= self._total_due:
+            self.limit = self._total_due - self.started_at
+            self.end(Ending.TOTAL)
+        elif self.connection is not None and self.connection.paused:
+            # The client reads slowly; the provider is not to blame for what we do not take.
+            self._let_idle(now)
+        elif self.head_at is None:
+            self.end(Ending.NO_CONTENT if self.streamed else Ending.NO_HEAD)
+        elif self._inspector is not None and self.first_at is None:
+            if now < self._first_due:
+                self.due = min(self._first_due, self._total_due)
+                self.relay.write(self._open(now), done=False)
+            else:
+                self.limit = self._first_due - (self.request_sent_at or self.started_at)
+                self.end(Ending.NO_CONTENT)
+        else:
+            self.limit = self._idle
+            self.end(Ending.STALLED)
+
+    # -- ends ------------------------------------------------------------------------------------------------------
+
+    def cancel(self, failure: Exception | None = None) -> None:
+        """Stop the upstream at once: the client left, the process ends, or the caller's body failed as `failure` says.
+
+        Does nothing to an attempt that has ended.
+        """
+        if self.ending is None:
+            self.failure = failure
+            self.end(Ending.CLIENT_LEFT)
+
+    @property
+    def said_error(self) -> bool:
+        """Whether an error event of the provider's own went by."""
+        return self._inspector is not None and self._inspector.error is not None
+
+    def pass_on(self) -> None:
+        """Give the client a complete answer that was held, as it came."""
+        self.relay.write(self._open(self._watch.now()), done=True)
+
+    def facts(self) -> Facts:
+        """Everything the verdict needs."""
+        inspector = self._inspector
+        reply = self.reply
+        body = self._look_at() if inspector is None and reply is not None else b""
+        return Facts(
+            ending=self.ending or Ending.CLIENT_LEFT,
+            status=reply.status if reply is not None else None,
+            headers=reply.fields() if reply is not None else {},
+            body=body,
+            streamed=self.streamed,
+            dialect=self.endpoint.dialect,
+            endpoint=self.endpoint.name,
+            events=inspector.events if inspector is not None else 0,
+            error=inspector.error if inspector is not None else None,
+            terminal=inspector.terminal if inspector is not None else False,
+            has_terminals=inspector is not None and self._expects_terminal(),
+            detail=self.detail,
+            limit=self.limit,
+            model="" if self.peek.model == NO_MODEL else self.peek.model,
+        )
+
+    def good(self) -> bool:
+        """Whether the facts can only mean success, so that nobody need look closer."""
+        return (
+            self.ending is Ending.COMPLETE
+            and self.passes
+            and self._held is None
+            and self.reply is not None
+            and self.reply.status < 400
+            and (self._inspector is None or self._inspector.error is None)
+        )
+
+    def _conclude(self, ending: Ending, detail: str = "") -> None:
+        if self.ending is not None:
+            return
+        self.ending = ending
+        self.detail = detail
+        self.due = _INF
+        self._watch.discard(self)
+        self.relay.detach()
+        self.writable()
+        if not self.finished.done():
+            self.finished.set_result(None)
+
+    def end(self, ending: Ending, detail: str = "") -> None:
+        """It is over, for the reason given; the first one counts."""
+        self._conclude(ending, detail)
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.detach()
+
+    # -- the gate --------------------------------------------------------------------------------------------------
+
+    def _ready(self, inspector: Inspector | None, done: bool) -> bool:
+        """Whether what is held has proved good, or can be held no longer."""
+        if inspector is not None:
+            if self._content or self._held_size > HOLD_STREAM:
+                return True
+            if inspector.error is not None:
+                return not done
+            return inspector.terminal or (done and self.passes)
+        if self._held_size > HOLD_BODY:
+            return True
+        if not done or self.reply is None or self.reply.status >= 400:
+            return False
+        return self._decoder is None and not self._suspicious()
+
+    def _suspicious(self) -> bool:
+        """Whether a JSON answer may carry an error in place of a result; a byte test that never misses one."""
+        return any(b'"error"' in part for part in self._held or ()) or len(self._held or ()) > 1
+
+    def _open(self, now: float) -> bytes:
+        """Open the gate: begin the client's answer, and return what was held."""
+        held, self._held = self._held or [], None
+        reply = self.reply or _NO_REPLY
+        if reply.status >= 400:
+            self._kept, self._kept_size = list(held), self._held_size
+        upstream = now - (self.request_sent_at or self.started_at)
+        self.relay.start(reply, now=now, upstream=upstream, shape=self._shape)
+        return held[0] if len(held) == 1 else b"".join(held)
+
+    def _keep(self, kept: list[bytes], data: bytes) -> None:
+        """Keep the beginning of an error answer that is too long to hold, for its verdict."""
+        if self._kept_size < HOLD_BODY:
+            kept.append(data)
+            self._kept_size += len(data)
+
+    def _inspect(self, inspector: Inspector, data: bytes, done: bool, now: float) -> None:
+        if data:
+            inspector.feed(data if self._decoder is None else self._decoder.feed(data))
+        if done:
+            inspector.close()
+        if inspector.content != self._content:
+            self._content = inspector.content
+            if self.first_at is None:
+                self.first_at = now
+            self._let_idle(now)
+        if inspector.error is not None:
+            # Before content nothing is promised yet: the provider's own answer passes to its own end.
+            self.passes = not self._content
+        elif done:
+            unread = self._decoder is not None and self._decoder.failed
+            self.passes = inspector.terminal or unread or not self._expects_terminal()
+
+    def _expects_terminal(self) -> bool:
+        if self._decoder is not None and self._decoder.failed:
+            return False
+        return terminals.expected(self.endpoint.dialect, self.endpoint.name, self._shape)
+
+    def _look_at(self) -> bytes:
+        data = b"".join(self._held if self._held is not None else self._kept or ())[:HOLD_BODY]
+        if self._decoder is None:
+            return data
+        plain = self._decoder.feed(data)
+        return b"" if self._decoder.failed else plain[:HOLD_BODY]
+
+    def _let_idle(self, now: float) -> None:
+        self.limit = self._idle
+        self.due = min(now + self._idle, self._total_due)
+
+
+def _shape(content_type: bytes, endpoint: str) -> str:
+    """How a generation's 2xx body is divided into events, empty when it is not."""
+    if content_type.startswith(b"text/event-stream"):
+        return "sse"
+    if endpoint == "stream_generate" and content_type.startswith(b"application/json"):
+        return "array"
+    return ""

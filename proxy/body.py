@@ -1,0 +1,161 @@
+"""The caller's request body: what is in memory and what still comes.
+
+Judged requests are read into memory first, up to the replay bound: the model is in there, and another attempt needs
+the bytes again. Everything beyond the bound, and every body of a path that is not judged, streams through once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from proxy.server import BadBodyError
+
+if TYPE_CHECKING:
+    from aiohttp.streams import StreamReader
+
+    from proxy.server import Request
+    from proxy.upstream import Upstream
+    from proxy.watch import Watch
+
+IDLE: Final = 30.0
+"""Seconds between two reads of a request body before the client is told 408 (semantics section 7)."""
+
+__all__ = ["BadBodyError", "Body", "BodyTimeoutError", "BodyTooLargeError", "ReplayMemory"]
+
+READ_AHEAD: Final = 64 * 1024
+"""Bytes that may always be buffered, whatever the others hold."""
+
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class BodyTimeoutError(Exception):
+    """The client stopped sending in the middle of its body."""
+
+
+class BodyTooLargeError(Exception):
+    """The body is larger than a judged path may have: more than `limit` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"more than {limit} bytes")
+        self.limit = limit
+
+
+class ReplayMemory:
+    """The memory all buffered bodies may use together."""
+
+    __slots__ = ("limit", "used")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+
+    def room(self, wanted: int, least: int = READ_AHEAD) -> int:
+        """How many of `wanted` bytes may be buffered; never less than `least`, which finding the model needs."""
+        return max(min(wanted, self.limit - self.used), least)
+
+
+class Body:
+    """One request's body, read at most once from the client."""
+
+    __slots__ = ("_expects", "_memory", "_reader", "_request", "_watch", "complete", "data", "due", "limit", "size")
+
+    def __init__(self, request: Request, memory: ReplayMemory, watch: Watch, *, expects: bool, limit: int) -> None:
+        """`limit` is the most bytes the body may have in all, 0 for any number."""
+        self._request = request
+        self._reader: StreamReader = request.payload
+        self._memory = memory
+        self._watch = watch
+        self._expects = expects
+        self.limit = limit
+        self.data = b""
+        self.size = 0
+        self.complete = False
+        self.due = float("inf")
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of it is in memory."""
+        return self.complete and len(self.data) == self.size
+
+    def take(self) -> None:
+        """Take a body that has come whole already. Raises BodyTooLargeError."""
+        data = self.data = self._reader.read_nowait()
+        self._memory.used += len(data)
+        self.complete = True
+        self._took(len(data))
+
+    async def collect(self, most: int) -> None:
+        """Read until the body is complete or `most` bytes are in memory.
+
+        Raises:
+            BodyTimeoutError, BodyTooLargeError, BadBodyError: as named.
+            ConnectionError: the client is gone.
+        """
+        self._say_continue()
+        parts: list[bytes] = []
+        held = 0
+        try:
+            while held < most:
+                part = await self._next()
+                if not part:
+                    self.complete = True
+                    break
+                parts.append(part)
+                held += len(part)
+        finally:
+            self.data = b"".join(parts)
+            self._memory.used += len(self.data)
+
+    async def stream(self, connection: Upstream, *, chunked: bool, drained: asyncio.Event) -> None:
+        """Send on what has not been read yet, with backpressure; `drained` is set whenever `connection` takes bytes.
+
+        Raises:
+            As `collect`.
+        """
+        self._say_continue()
+        while part := await self._next():
+            connection.write(b"%x\r\n%b\r\n" % (len(part), part) if chunked else part)
+            while connection.blocked and connection.transport is not None:
+                drained.clear()
+                await drained.wait()
+        if chunked:
+            connection.write(b"0\r\n\r\n")
+        self.complete = True
+
+    def release(self) -> None:
+        """Give the memory back; the bytes are needed no more."""
+        self._memory.used -= len(self.data)
+        self.data = b""
+
+    def overdue(self, now: float) -> None:
+        """The client stopped sending."""
+        self.due = float("inf")
+        self._reader.set_exception(BodyTimeoutError(f"no byte of the request's body came for {IDLE:g} s"))
+
+    async def _next(self) -> bytes:
+        self.due = self._watch.now() + IDLE
+        self._watch.add(self)
+        try:
+            part = await self._reader.readany()
+        except BadBodyError:
+            raise
+        except (ConnectionError, BodyTimeoutError):
+            raise
+        except Exception as error:
+            raise BadBodyError("the request's body breaks its framing") from error
+        finally:
+            self._watch.discard(self)
+        self._took(len(part))
+        return part
+
+    def _took(self, size: int) -> None:
+        self.size += size
+        if self.limit and self.size > self.limit:
+            raise BodyTooLargeError(self.limit)
+
+    def _say_continue(self) -> None:
+        transport = self._request.connection.transport
+        if self._expects and transport is not None and self._reader.total_bytes == 0:
+            transport.write(CONTINUE)
+        self._expects = False

@@ -1,0 +1,200 @@
+"""The command line: `detour serve` and its companions."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from config.load import load
+from config.problems import ConfigError
+
+BAD_CONFIG: Final = 1
+FAILED: Final = 1
+
+_FLAGS: Final = {"listen": "listen", "admin_listen": "admin.listen", "store": "store", "log_level": "log.level"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        arguments = parser.parse_args(["serve", *(sys.argv[1:] if argv is None else argv)])
+    command: Callable[[argparse.Namespace], int] = arguments.run
+    try:
+        return command(arguments)
+    except ConfigError as error:
+        print(f"{_source(arguments)} cannot be used:", file=sys.stderr)
+        for problem in error.problems:
+            print(f"  {problem}", file=sys.stderr)
+        return BAD_CONFIG
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; the completion scripts are made from it."""
+    parser = argparse.ArgumentParser(
+        prog="detour",
+        description="A sidecar reverse proxy that keeps LLM traffic on healthy providers.",
+        epilog=_EPILOG,
+    )
+    _configurable(parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+
+    def add(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        made.set_defaults(run=run)
+        return made
+
+    _configurable(add("serve", _serve, "serve traffic (the default)"))
+    check = add("check", _check, "validate the configuration and show the effective targets")
+    _configurable(check)
+    _json(check)
+    add("schema", _schema, "print the JSON Schema of the configuration file, for editors")
+    audit = add("audit-keys", _audit, "show which providers have their key, never the key")
+    _configurable(audit)
+    _json(audit)
+    health = add("healthcheck", _healthcheck, "ask the running one whether it is ready")
+    _configurable(health)
+    demo = add("demo", _demo, "show it working against fake providers that fail on cue: no key, no network")
+    demo.add_argument("--seconds", type=float, metavar="N", help="end by itself after N seconds")
+    completion = add("completion", _completion, "print a tab completion script for your shell")
+    completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+    add("version", _version, "print the version")
+    return parser
+
+
+_EPILOG: Final = (
+    "Without a command it serves. Every setting is also an environment variable: DETOUR_LISTEN, DETOUR_STORE, …"
+)
+
+
+def _configurable(parser: argparse.ArgumentParser) -> None:
+    none = argparse.SUPPRESS
+    parser.add_argument(
+        "-c", "--config", metavar="FILE", type=Path, default=none, help="configuration file (DETOUR_CONFIG)"
+    )
+    parser.add_argument("--listen", metavar="ADDRESS", default=none, help="where provider traffic comes in")
+    parser.add_argument("--admin-listen", metavar="ADDRESS", default=none, help="where the admin port listens")
+    parser.add_argument("--store", metavar="URL", default=none, help="where health is kept")
+    parser.add_argument("--log-level", metavar="LEVEL", default=none, help="debug, info, warning or error")
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=none,
+        help="any setting by its path, e.g. timeouts.idle=30s",
+    )
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _config_path(arguments: argparse.Namespace) -> Path | None:
+    named = getattr(arguments, "config", None) or os.environ.get("DETOUR_CONFIG")
+    return Path(named) if named else None
+
+
+def _source(arguments: argparse.Namespace) -> str:
+    path = _config_path(arguments)
+    return str(path) if path is not None else "the configuration"
+
+
+def _overrides(arguments: argparse.Namespace) -> Mapping[str, str]:
+    given = {key: getattr(arguments, flag) for flag, key in _FLAGS.items() if hasattr(arguments, flag)}
+    for pair in getattr(arguments, "set", ()):
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise SystemExit(f"detour: --set wants KEY=VALUE, got {pair!r}")
+        given[key.strip()] = value
+    return given
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from proxy import app, log
+
+    config = load(_config_path(arguments), os.environ, _overrides(arguments))
+    log.set_up(config.settings.log)
+    return app.run(config)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from config import report
+
+    config = load(_config_path(arguments), os.environ, _overrides(arguments))
+    found = report.report(config)
+    print(_as_json(found) if arguments.json else report.render(found))
+    return 0
+
+
+def _schema(arguments: argparse.Namespace) -> int:
+    from config import schema
+
+    print(_as_json(schema.schema()))
+    return 0
+
+
+def _audit(arguments: argparse.Namespace) -> int:
+    from config import audit
+
+    config = load(_config_path(arguments), os.environ, _overrides(arguments))
+    rows = audit.audit(config)
+    print(_as_json(rows) if arguments.json else audit.render(rows))
+    return 0 if audit.complete(rows) else FAILED
+
+
+def _healthcheck(arguments: argparse.Namespace) -> int:
+    """Ask `/readyz` over a plain connection; quick to start, for container health checks."""
+    config = load(_config_path(arguments), os.environ, _overrides(arguments))
+    listen = config.settings.admin.listen
+    host = "127.0.0.1" if listen.host in ("", "0.0.0.0") else "::1" if listen.host == "::" else listen.host  # noqa: S104
+    connection = http.client.HTTPConnection(host, listen.port, timeout=3)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        text = answer.read(500).decode("utf-8", "replace").strip()
+    except OSError as error:
+        print(f"not ready: no answer on {listen}: {error.strerror or error}", file=sys.stderr)
+        return FAILED
+    finally:
+        connection.close()
+    print(text)
+    return 0 if answer.status == 200 else FAILED
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from proxy import demo
+
+    return demo.run(arguments.seconds)
+
+
+def _completion(arguments: argparse.Namespace) -> int:
+    import shtab
+
+    print(shtab.complete(build_parser(), shell=arguments.shell))
+    return 0
+
+
+def _version(arguments: argparse.Namespace) -> int:
+    from proxy import app
+
+    print(f"detour {app.version()}")
+    return 0
+
+
+def _as_json(document: object) -> str:
+    import msgspec
+
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

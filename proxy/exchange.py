@@ -1,0 +1,179 @@
+"""One exchange: a client's request from its head to the answer on the wire.
+
+Read `run` from top to bottom: it is the way of a request. Whatever refuses it on that way raises `RefusedError` with
+the answer the client is to get; the client's leaving arrives as cancellation, wherever the exchange stands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from breaker.outcome import NO_MODEL, Answer
+from proxy import answers, errors
+from proxy.answers import RefusedError
+from proxy.asked import Asked
+from proxy.body import BadBodyError, Body, BodyTimeoutError, BodyTooLargeError
+from proxy.dispatch import Dispatch
+from proxy.errors import Refusal
+from proxy.paths import guess
+from proxy.peek import peek
+from proxy.plan import plan
+from proxy.relay import Relay
+from proxy.server import CLOSE, HEAD_BYTES, KEEP, TOO_LARGE, Request, Written
+from proxy.way import Known, Way, find_way
+
+if TYPE_CHECKING:
+    from proxy.plane import DataPlane
+
+log = logging.getLogger("detour.proxy")
+
+CLOSING: Final = frozenset((400, 405, 408, 413, 431))
+"""Refusals that end the client's connection: what it sends is not to be trusted (semantics section 8)."""
+
+
+class Exchange:
+    """One request and its one answer."""
+
+    _asked: Asked | None = None
+    _body: Body | None = None
+    _cancelled = False
+    _dispatch: Dispatch | None = None
+    _way: Way | None = None
+
+    def __init__(self, plane: DataPlane, request: Request) -> None:
+        message = request.message
+        self._plane = plane
+        self._request = request
+        self._relay = Relay(
+            request.connection,
+            request_id=plane.request_id(),
+            version10=message.version.minor == 0,
+            head_only=request.method == "HEAD",
+            close=message.should_close or plane.draining,
+            began_at=plane.loop.time(),
+        )
+
+    async def run(self) -> Written:
+        """Serve the request. Raises only `CancelledError`, when the client left."""
+        try:
+            asked = self._asked = await self._ask(*self._find_way())
+            dispatch = self._dispatch = Dispatch(self._plane, self._request, self._relay, asked)
+            for step in plan(asked.route, asked.peek, self._plane.config):
+                await dispatch.to(step)
+        except RefusedError as stop:
+            self._refuse(stop.refusal)
+        except (BadBodyError, BodyTimeoutError, BodyTooLargeError) as error:
+            self._refuse(answers.bad_body(error))
+            if not isinstance(error, BodyTooLargeError):
+                # Nothing can be read behind it, not even to be thrown away.
+                self._request.connection.force_close()
+        except (asyncio.CancelledError, ConnectionError) as gone:
+            self._cancelled = True
+            self._stop_visibly()
+            if isinstance(gone, asyncio.CancelledError):
+                raise
+        except Exception:
+            log.exception("exchange failed", extra={"request_id": self._relay.request_id})
+            self._relay.close = True
+            self._refuse(Refusal(500, "internal_error", "Detour failed at this request; its log says more"))
+        finally:
+            self._end()
+        return CLOSE if self._relay.close else KEEP
+
+    def _find_way(self) -> tuple[Way, int]:
+        """What the head decides, and the body's length (-1 where it is not said)."""
+        request, plane = self._request, self._plane
+        message, connection = request.message, request.connection
+        if connection.head_size > HEAD_BYTES and _head_size(request) > HEAD_BYTES:
+            raise RefusedError(Refusal(431, "invalid_request_error", TOO_LARGE))
+        raw, known = message.raw_headers, connection.known
+        if known is not None:
+            length = known.length(plane.config, request.method, message.path, raw)
+            if length is not None:
+                self._way = known.way
+                return known.way, length
+        way = self._way = find_way(message, request.method, plane.config, plane.name)
+        if way.refusal is None:
+            connection.known = Known(way, plane.config, request.method, message.path, raw)
+        length = way.scan.content_length
+        return way, -1 if length is None else length
+
+    async def _ask(self, way: Way, length: int) -> Asked:
+        """Have the body in memory as far as judging and another attempt need it, and look into it."""
+        plane, request = self._plane, self._request
+        endpoint, route, placed, scan = way.endpoint, way.route, way.placed, way.scan
+        if way.refusal is not None or endpoint is None or route is None or placed is None:
+            raise RefusedError(way.refusal or Refusal(500, "internal_error", "the request was not routed"))
+        limits = plane.config.settings.limits
+        cap = limits.request_body if endpoint.generation else 0
+        if cap and length > cap:
+            raise RefusedError(answers.too_large(cap))
+        body = self._body = Body(request, plane.replay, plane.watch, expects=scan.expect, limit=cap)
+        if request.payload.is_eof():
+            body.take()
+        elif endpoint.generation:
+            await body.collect(plane.replay.room(limits.replay))
+        seen = peek(endpoint, route.path, scan.content_type, body.data, route.provider.prefix)
+        return Asked(request.method, route, endpoint, placed, scan, way.heads, length, body, seen)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Give the client an answer of ours, in its dialect."""
+        relay, way = self._relay, self._way
+        if relay.started:
+            relay.break_off(b"")
+            return
+        if refusal.status in CLOSING or not self._request.payload.is_eof():
+            relay.close = True
+        if way is not None and way.endpoint is not None:
+            dialect: str | None = way.endpoint.dialect
+        else:
+            dialect = guess(self._request.message.path)
+        extra = relay.label or f"x-detour-request-id: {relay.request_id}\r\n".encode()
+        answer = errors.answer(dialect, refusal, close=relay.close, head_only=relay.head_only, extra=extra)
+        relay.refuse(answer, refusal.status)
+
+    def _stop_visibly(self) -> None:
+        """Where the process ends while the client is still there, its answer must not look whole."""
+        if self._relay.started and not self._relay.ended:
+            self._relay.break_off(b"")
+
+    def _end(self) -> None:
+        """Give back what the exchange holds, and tell the recorder what the client got."""
+        plane, relay, dispatch = self._plane, self._relay, self._dispatch
+        way, seen, body = self._way, self._asked, self._body
+        if not self._request.payload.is_eof():
+            relay.close = True
+        size = 0
+        if body is not None:
+            size = body.size
+            body.release()
+        if self._cancelled:
+            result = "cancelled"
+        else:
+            result = dispatch.result if dispatch is not None else "rejected"
+        plane.recorder.answer(
+            Answer(
+                relay.request_id,
+                self._request.method,
+                way.route.provider.name if way is not None and way.route is not None else "",
+                seen.peek.model if seen is not None else NO_MODEL,
+                way.endpoint.name if way is not None and way.endpoint is not None else "",
+                relay.status,
+                result,
+                seen.peek.stream if seen is not None else False,
+                dispatch.attempts if dispatch is not None else 0,
+                plane.loop.time() - relay.began_at,
+                dispatch.upstream_time if dispatch is not None else 0.0,
+                size,
+                relay.bytes_out,
+                plane.wall(),
+            )
+        )
+
+
+def _head_size(request: Request) -> int:
+    """Bytes of the request's head on the wire."""
+    message = request.message
+    return len(message.path) + sum(len(name) + len(value) + 4 for name, value in message.raw_headers)

@@ -1,0 +1,170 @@
+"""The way back to the client: one answer written straight to its transport.
+
+Bytes go out as they come in, one write per upstream read, with only the framing made new. When the client cannot take
+more, the upstream connection is told to stop reading: what waits in between is bounded by the two sockets' buffers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.server import reset
+
+if TYPE_CHECKING:
+    from proxy.reply import Reply
+    from proxy.server import ClientConnection
+    from proxy.upstream import Upstream
+
+LAST_CHUNK = b"0\r\n\r\n"
+TAIL = 4
+"""Bytes that tell whether an event has ended: two line ends of two bytes."""
+_PLAIN = (b"", b"identity")
+COPY_LIMIT = 16 * 1024
+"""Bytes above which parts are handed to the transport one by one rather than joined."""
+
+
+class Relay:
+    """What one client gets for one request."""
+
+    started = False
+    """Whether a head was written; from then on the attempt cannot be taken back."""
+    ended = False
+    """Whether the answer was written to its end."""
+    shape = ""
+    """How the body is divided: `sse`, `array` (Gemini without `alt=sse`) or not at all."""
+    status = 0
+    bytes_out = 0
+    label = b""
+    """Field lines that say where the answer comes from."""
+    tail = b""
+    """The last few bytes of a body that is divided into events."""
+    upstream: Upstream | None = None
+    _chunked = False
+    _delimited = False
+    _encoded = False
+    _head = b""
+
+    def __init__(
+        self,
+        connection: ClientConnection,
+        *,
+        request_id: str,
+        version10: bool,
+        head_only: bool,
+        close: bool,
+        began_at: float,
+    ) -> None:
+        self._connection = connection
+        self._version10 = version10
+        self.request_id = request_id
+        self.head_only = head_only
+        self.began_at = began_at
+        self.close = close
+        """Whether the client's connection ends with this answer."""
+
+    # -- an upstream's answer --------------------------------------------------------------------------------------
+
+    def informational(self, reply: Reply) -> None:
+        """Pass on an early hint."""
+        transport = self._connection.transport
+        if transport is not None and not self._version10 and not self.started:
+            transport.write(reply.render())
+
+    def start(self, reply: Reply, *, now: float, upstream: float, shape: str) -> None:
+        """Begin with the head; it leaves together with the first bytes of the body.
+
+        `upstream` is the time from request sent to this moment in seconds; `shape` how the body is divided.
+        """
+        self.started = True
+        self.status = reply.status
+        self.shape = shape
+        self._encoded = reply.encoding not in _PLAIN
+        if reply.framing.kind in ("chunked", "close"):
+            self._delimited = self._version10
+            self._chunked = not self._version10
+            self.close = self.close or self._delimited
+        own = now - self.began_at - upstream
+        timing = b"%bServer-Timing: detour;dur=%.1f, upstream;dur=%.1f\r\n" % (self.label, own * 1e3, upstream * 1e3)
+        self._head = reply.render(extra=timing, close=self.close, version10=self._version10)
+
+    def write(self, data: bytes, *, done: bool) -> None:
+        """Pass on body bytes; `done` ends the answer cleanly."""
+        transport = self._connection.transport
+        if transport is None:
+            return
+        self.bytes_out += len(data)
+        self.ended = done
+        if self.shape:
+            self.tail = (self.tail + data)[-TAIL:] if len(data) < TAIL else data[-TAIL:]
+        head, self._head = self._head, b""
+        if not self._chunked:
+            tail = b""
+        elif data:
+            head += b"%x\r\n" % len(data)
+            tail = b"\r\n0\r\n\r\n" if done else b"\r\n"
+        else:
+            tail = LAST_CHUNK if done else b""
+        if len(data) > COPY_LIMIT:
+            transport.writelines((head, data, tail))
+        elif head or data or tail:
+            transport.write(head + data + tail)
+
+    # -- ends that are not clean -----------------------------------------------------------------------------------
+
+    def break_off(self, event: bytes) -> None:
+        """End a begun answer visibly (semantics section 6, `off`; proxy-rules 7).
+
+        `event` is an error event in the caller's dialect, written where the answer is an event stream it can still be
+        part of. Then the connection closes without the last chunk; an answer that only its closing would end is reset.
+        """
+        transport = self._connection.transport
+        self.close = True
+        if transport is None:
+            return
+        if self._delimited:
+            self._flush(transport)
+            reset(transport)
+            return
+        if event and self._chunked and self.shape and not self._encoded:
+            self.write(event, done=False)
+        else:
+            self._flush(transport)
+        self.ended = False
+        transport.close()
+
+    def _flush(self, transport: object) -> None:
+        if self._head:
+            self.write(b"", done=False)
+
+    def refuse(self, answer: bytes, status: int) -> None:
+        """Write a whole answer of our own."""
+        self.started = self.ended = True
+        self.status = status
+        self.bytes_out += len(answer)
+        transport = self._connection.transport
+        if transport is not None:
+            transport.write(answer)
+
+    # -- backpressure ----------------------------------------------------------------------------------------------
+
+    def attach(self, upstream: Upstream) -> None:
+        """Let the client's pace govern `upstream`."""
+        self.upstream = upstream
+        self._connection.flow = self
+        if self._connection.writing_paused:
+            upstream.pause()
+
+    def detach(self) -> None:
+        """Govern nothing any more."""
+        self.upstream = None
+        self._connection.flow = None
+
+    def pause(self) -> None:
+        """The client's buffer is full."""
+        if self.upstream is not None:
+            self.upstream.pause()
+
+    def resume(self) -> None:
+        """The client took what was buffered."""
+        if self.upstream is not None:
+            self.upstream.resume()

@@ -1,0 +1,123 @@
+"""The head of a provider's answer, read once: what the client gets of it, how the body ends, what kind of body it is.
+
+Fields keep order, case and number; what concerns one connection only stops here (proxy-rules 1 to 3, 8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Final
+
+from msgspec import Struct
+
+from proxy.framing import Framing, defect, options
+from proxy.headers import HOP_BY_HOP, PROTECTED, Pair
+from proxy.names import Names
+
+_NAMES: Final = Names(HOP_BY_HOP | {b"content-length", b"content-type", b"content-encoding"})
+_HARMLESS: Final = frozenset((b"keep-alive", b"close", b"Keep-Alive", b"Close"))
+_CONTROL: Final = bytes((*range(0x09), *range(0x0A, 0x20), 0x7F))
+_NONE: Final[list[bytes]] = []
+
+
+class Reply(Struct):
+    """An answer's head.
+
+    `lines` are the fields that pass, whole but for their line ends. `content_type` and `encoding` are lower-case, empty
+    where absent. `upgrade` is the protocol a 101 switches to.
+    """
+
+    status: int
+    reason: bytes
+    lines: list[bytes]
+    framing: Framing
+    content_type: bytes = b""
+    encoding: bytes = b""
+    upgrade: bytes = b""
+
+    def fields(self) -> dict[bytes, bytes]:
+        """The fields that pass by lowercased name; of several with one name, the last."""
+        parts = (line.partition(b": ") for line in self.lines)
+        return {name.lower(): value for name, _, value in parts}
+
+    def render(self, *, extra: bytes = b"", close: bool = False, version10: bool = False) -> bytes:
+        """The head for the client. `extra` are lines of ours with their ends.
+
+        A client of HTTP/1.0 (`version10`) must be told that its connection stays open.
+        """
+        if self.status == 101:
+            extra = b"Connection: Upgrade\r\nUpgrade: %b\r\n%b" % (self.upgrade, extra)
+        elif close:
+            extra = b"Connection: close\r\n" + extra
+        elif version10:
+            extra = b"Connection: keep-alive\r\n" + extra
+        lines = self.lines
+        return b"HTTP/1.1 %d %b\r\n%b%b%b%b\r\n" % (
+            self.status,
+            self.reason,
+            b"\r\n".join(lines),
+            b"\r\n" if lines else b"",
+            extra,
+            self.framing.fields(version10),
+        )
+
+
+def read(method: str, status: int, reason: bytes, version10: bool, raw: Iterable[Pair]) -> Reply | str:
+    """Read the head of the answer to `method`, or say what is wrong with it (proxy-rules 6).
+
+    `version10` says that it came as HTTP/1.0.
+    """
+    lines: list[bytes] = []
+    content_type = encoding = upgrade = b""
+    lengths = encodings = connection = _NONE
+    for pair in raw:
+        name = _NAMES[pair[0]]
+        if not name:
+            lines.append(b": ".join(pair))
+        elif name == b"content-type":
+            lines.append(b": ".join(pair))
+            content_type = pair[1].lower()
+        elif name == b"content-length":
+            lengths = [*lengths, pair[1]]
+        elif name == b"transfer-encoding":
+            encodings = [*encodings, pair[1]]
+        elif name == b"connection":
+            connection = [*connection, pair[1]]
+        elif name == b"content-encoding":
+            lines.append(b": ".join(pair))
+            encoding = pair[1].strip().lower()
+        elif name == b"upgrade":
+            upgrade = pair[1]
+    problem = defect(encodings, lengths, version10)
+    if problem is not None:
+        return problem
+    close = version10
+    if connection:
+        if len(connection) == 1 and connection[0] in _HARMLESS:
+            close = connection[0] in (b"close", b"Close")
+        else:
+            named = options(connection)
+            lines = [line for line in lines if _passes(line.partition(b":")[0].lower(), named)]
+            close = b"close" in named or (version10 and b"keep-alive" not in named)
+    framing = _framing(method, status, encodings, lengths, close)
+    # The parser lets control bytes pass in the reason; a client might not.
+    return Reply(status, reason.translate(None, _CONTROL), lines, framing, content_type, encoding, upgrade)
+
+
+def _framing(method: str, status: int, encodings: list[bytes], lengths: list[bytes], close: bool) -> Framing:
+    """How the body ends (RFC 9112 section 6.3)."""
+    length = int(lengths[0]) if lengths else None
+    if method == "HEAD" or status == 304:
+        return Framing("none", length, close)
+    if status < 200 or status == 204:
+        return Framing("none", None, close)
+    if encodings:
+        return Framing("chunked", None, close)
+    if length is not None:
+        return Framing("length", length, close)
+    return Framing("close", None, True)
+
+
+def _passes(name: bytes, named: Collection[bytes]) -> bool:
+    """Whether a field passes although a `Connection` list names `named`."""
+    return name not in named or name in PROTECTED

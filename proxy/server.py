@@ -1,0 +1,375 @@
+"""The client's side: aiohttp's low-level server, its parser, limits and keep-alive, and nothing of its responses.
+
+`ClientConnection` is the one place that knows aiohttp's insides. It adds what the low-level server leaves out: limits
+on the whole head and on the time it takes, the client's FIN as leaving, answers of ours to what cannot be parsed, and
+methods the parser has never heard of. A handler writes to the transport itself and returns a `Written`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import aiohttp
+from aiohttp import http_parser, web
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import RequestHandler
+
+from proxy import errors
+
+if TYPE_CHECKING:
+    from collections import deque
+
+    from aiohttp.http_parser import RawRequestMessage
+    from aiohttp.streams import StreamReader
+
+    from proxy.way import Known
+
+HEAD_BYTES: Final = 64 * 1024
+"""Most bytes of a request line with its header fields (semantics section 7)."""
+HEAD_FIELDS: Final = 100
+HEAD_TIME: Final = 10.0
+"""Seconds a begun head may take."""
+KEEP_ALIVE: Final = 75.0
+"""Seconds an idle client connection is kept: longer than gateways keep theirs (proxy-rules 18)."""
+LINGER: Final = 2.0
+"""Seconds an unfinished request body is read on after its answer, so that the client gets to read that."""
+READ_SIZE: Final = 64 * 1024
+
+METHODS: Final = frozenset(
+    b"DELETE GET HEAD POST PUT CONNECT OPTIONS TRACE COPY LOCK MKCOL MOVE PROPFIND PROPPATCH SEARCH UNLOCK BIND REBIND "
+    b"UNBIND ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE PATCH PURGE MKCALENDAR LINK "
+    b"UNLINK SOURCE QUERY".split()
+)
+"""What the parser knows; other tokens are shown to it as POST and put back afterwards."""
+LONGEST_METHOD: Final = 32
+_BLANK: Final = b"\r\n\r\n"
+_TOKEN: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
+class Flow(Protocol):
+    """Whoever writes to a client and must hear when it cannot keep up."""
+
+    def pause(self) -> None:
+        """The client's buffer is full."""
+
+    def resume(self) -> None:
+        """The client took what was buffered."""
+
+
+class Request:
+    """What the handler gets: the parsed head, the body's reader and the connection it came on."""
+
+    __slots__ = ("_task", "connection", "message", "method", "payload")
+
+    def __init__(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        connection: ClientConnection,
+        writer: object,
+        task: object,
+    ) -> None:
+        self.message = message
+        self.payload = payload
+        self.connection = connection
+        self.method = message.method
+        self._task = task
+
+    def _cancel(self, exc: BaseException) -> None:
+        """aiohttp: the connection is gone."""
+        self.payload.set_exception(exc)
+
+    def _finish(self) -> None:
+        """aiohttp: the answer was given."""
+
+
+class Written:
+    """A response that is already on the wire: all the glue aiohttp asks of a handler's return value."""
+
+    __slots__ = ("keep_alive",)
+
+    def __init__(self, keep_alive: bool) -> None:
+        self.keep_alive = keep_alive
+
+    async def prepare(self, request: object) -> None:
+        """Nothing to prepare."""
+
+    async def write_eof(self) -> None:
+        """Nothing left to write."""
+
+
+KEEP: Final = Written(keep_alive=True)
+CLOSE: Final = Written(keep_alive=False)
+
+Handler = Callable[[Request], Awaitable[Written]]
+
+
+class BadBodyError(Exception):
+    """The request's body broke its framing while it was being read."""
+
+
+class ClientConnection(RequestHandler):
+    """One client connection."""
+
+    __slots__ = ("_body", "_fresh", "_head_bytes", "_head_timer", "_held", "_odd_method", "flow", "head_size", "known")
+
+    def __init__(self, manager: Server, **kwargs: Any) -> None:
+        super().__init__(manager, **kwargs)
+        self.flow: Flow | None = None
+        self.known: Known | None = None
+        """What the last head on this connection decided."""
+        self.head_size = 0
+        """At least the size of the current request's head when it is near the limit, else anything smaller."""
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._held = b""
+        self._odd_method = ""
+        self._body: StreamReader = EMPTY_PAYLOAD
+        """The body of the last request whose head is whole."""
+        self._fresh = True
+        """Whether the next byte certainly begins a request; what is not certain is shown to the parser as it is."""
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of a head, of a body or of a tunnel."""
+        if self._payload_parser is not None or self._upgraded:
+            self._fresh = False
+            super().data_received(data)
+            return
+        fresh = self._fresh
+        if fresh:
+            data = self._known_method(data)
+        known, size = self._request_count, self._body.total_bytes
+        super().data_received(data)
+        new = self._request_count - known
+        if new:
+            size = 0
+            self._head_came(self._messages, new)
+        elif not data or self._force_close:
+            return
+        elif fresh or self._head_bytes:
+            self._fresh = False
+            self._head_bytes += len(data)
+            self._head_waits()
+            return
+        size = self._body.total_bytes - size
+        self._fresh = (
+            self._body.is_eof()
+            and bool(data)
+            and (size == len(data) or data.endswith(_BLANK) or data[: len(data) - size].endswith(_BLANK))
+        )
+
+    @property
+    def _busy(self) -> bool:
+        """Whether a request is served or waits to be."""
+        return self._current_request is not None or bool(self._messages)
+
+    def _head_came(self, messages: deque[Any], new: int) -> None:
+        """The last `new` of `messages` came with this read; the first of them may have a method put aside."""
+        self._head_done()
+        message, payload = messages[-new]
+        if self._odd_method and isinstance(message, http_parser.RawRequestMessage):
+            messages[-new] = (message._replace(method=self._odd_method), payload)
+        self._odd_method = ""
+        message, payload = messages[-1]
+        if isinstance(message, http_parser.RawRequestMessage):
+            self._body = payload
+        elif not self._body.is_eof():
+            # The parse error waits behind the request whose body it is in: tell its reader, who waits for bytes.
+            self._body.set_exception(BadBodyError("the request's body breaks its framing"))
+
+    def _known_method(self, data: bytes) -> bytes:
+        """`data` with a method the parser knows, the real one put aside."""
+        data, self._held = self._held + data, b""
+        end = data.find(b" ", 0, LONGEST_METHOD + 1)
+        method = data[:end] if end >= 0 else data
+        if method in METHODS or not method or not _TOKEN.issuperset(method):
+            return data
+        if end < 0:
+            if len(data) <= LONGEST_METHOD:
+                self._held = data
+                self._head_waits()
+                return b""
+            return data
+        self._odd_method = method.decode("ascii")
+        return b"POST" + data[end:]
+
+    def _head_done(self) -> None:
+        self.head_size, self._head_bytes = self._head_bytes, 0
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_waits(self) -> None:
+        if self._head_bytes > HEAD_BYTES and not self._busy:
+            self._refuse(errors.Refusal(431, "invalid_request_error", TOO_LARGE))
+        elif self._head_timer is None and not self._busy:
+            self._head_timer = self._loop.call_later(HEAD_TIME, self._head_late)
+
+    def _head_late(self) -> None:
+        self._head_timer = None
+        message = f"the request's head did not arrive within {HEAD_TIME:g} s"
+        self._refuse(errors.Refusal(408, "invalid_request_error", message))
+
+    def _refuse(self, refusal: errors.Refusal) -> None:
+        if self.transport is not None:
+            self.transport.write(errors.answer(None, refusal, close=True, head_only=False))
+        self.force_close()
+
+    def eof_received(self) -> None:
+        """FIN: HTTP clients do not half-close, so with a request in hand it means leaving (proxy-rules 15)."""
+        if self._current_request is not None and self.transport is not None:
+            self.transport.abort()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The client is gone."""
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        self.flow = None
+        server = self._manager
+        if isinstance(server, Server):
+            server.stalled.discard(self)
+        super().connection_lost(exc)
+
+    # -- flow control ----------------------------------------------------------------------------------------------
+
+    def pause_reading(self) -> None:
+        """The body's reader is full; from here on a client's leaving is not read, so it is looked for."""
+        super().pause_reading()
+        if isinstance(self._manager, Server):
+            self._manager.stalled.add(self)
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """The body's reader has room. aiohttp calls this for every body, mostly with nothing to resume."""
+        if not self._reading_paused:
+            return
+        if isinstance(self._manager, Server):
+            self._manager.stalled.discard(self)
+        super().resume_reading(resume_parser)
+
+    def pause_writing(self) -> None:
+        """The client reads slower than we write."""
+        super().pause_writing()
+        if self.flow is not None:
+            self.flow.pause()
+
+    def resume_writing(self) -> None:
+        """The client caught up."""
+        super().resume_writing()
+        if self.flow is not None:
+            self.flow.resume()
+
+    def hold(self) -> None:
+        """Read no more of a tunnel until `let_go`: the other end cannot keep up."""
+        if self.transport is not None and isinstance(self._manager, Server):
+            self.transport.pause_reading()
+            self._manager.stalled.add(self)
+
+    def let_go(self) -> None:
+        """Read on."""
+        if self.transport is not None and isinstance(self._manager, Server):
+            self._manager.stalled.discard(self)
+            self.transport.resume_reading()
+
+    def look_for_leaving(self) -> None:
+        """Drop the connection if the client left while nothing is read from it."""
+        if self.transport is not None and hung_up(self.transport.get_extra_info("socket")):
+            self.transport.abort()
+
+    # -- what cannot be parsed -------------------------------------------------------------------------------------
+
+    def handle_error(  # type: ignore[override]
+        self, request: object, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> Written:
+        """Answer what aiohttp's parser refused, or what a handler failed at, and close."""
+        if isinstance(exc, LineTooLong) or "Too many headers" in (message or ""):
+            refusal = errors.Refusal(431, "invalid_request_error", TOO_LARGE)
+        elif status == 400:
+            refusal = errors.Refusal(400, "invalid_request_error", "the request is not well-formed HTTP/1")
+        else:
+            self.logger.error("handler failed", exc_info=exc)
+            refusal = errors.Refusal(500, "internal_error", "Detour failed at this request; its log says more")
+        if self.transport is not None:
+            self.transport.write(errors.answer(None, refusal, close=True, head_only=False))
+        return CLOSE
+
+
+TOO_LARGE: Final = (
+    f"request line and headers are larger than {HEAD_BYTES // 1024} KiB or more than {HEAD_FIELDS} fields"
+)
+
+
+class Server(web.Server):
+    """Makes `ClientConnection`s."""
+
+    def __init__(self, handler: Handler, *, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(
+            handler,  # type: ignore[arg-type]
+            request_factory=Request,  # type: ignore[arg-type]
+            handler_cancellation=True,
+            loop=loop,
+        )
+        self.stalled: set[ClientConnection] = set()
+        """Connections from which nothing is read at the moment."""
+
+    def __call__(self) -> ClientConnection:
+        """A protocol for a new connection.
+
+        The keywords are given here and not through `web.Server`, which on one unknown keyword drops them all with a
+        warning only.
+        """
+        return ClientConnection(
+            self,
+            loop=self._loop,
+            keepalive_timeout=KEEP_ALIVE,
+            access_log=None,
+            max_line_size=HEAD_BYTES,
+            max_field_size=HEAD_BYTES,
+            max_headers=HEAD_FIELDS,
+            lingering_time=LINGER,
+            read_bufsize=READ_SIZE,
+            auto_decompress=False,
+        )
+
+    def look_for_leaving(self, now: float) -> None:
+        """Find clients that left while nothing was read from them; called twice a second."""
+        for connection in list(self.stalled):
+            connection.look_for_leaving()
+
+
+def hung_up(sock: socket.socket | None) -> bool:
+    """Whether the peer of the socket closed or reset its side, without reading. Known on Linux alone."""
+    if sock is None or sock.fileno() < 0 or not hasattr(select, "POLLRDHUP"):
+        return False
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLRDHUP)
+    return bool(poll.poll(0))
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """End a connection so that the peer cannot take it for a clean end: RST instead of FIN."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+    transport.abort()
+
+
+def assert_parser() -> None:
+    """Refuse to run on an aiohttp whose parser is not the one all limits here were measured with.
+
+    Raises:
+        RuntimeError: the C parser is missing or aiohttp is too old.
+    """
+    if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
+        raise RuntimeError(
+            "aiohttp runs without its C parser here; install a wheel with it (unset AIOHTTP_NO_EXTENSIONS)"
+        )
+    if tuple(int(part) for part in aiohttp.__version__.split(".")[:3]) < (3, 14, 3):
+        raise RuntimeError(f"aiohttp {aiohttp.__version__} is too old; 3.14.3 is the oldest that works")

@@ -1,0 +1,331 @@
+"""One connection to a provider: bytes in, HTTP facts out.
+
+The protocol reads into one buffer shared by all connections of the loop (a read is parsed before the next begins), so
+that thousands of slow streams cost no buffer each. httptools parses; because its parser is lenient towards responses on
+purpose, framing is checked by `proxy.framing` before anything is believed (proxy-rules 6).
+
+What an answer is and what becomes of it is the `Sink`'s business; one network read is at most one `head` and one `body`
+call there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Protocol
+
+import httptools
+
+from proxy.reply import Reply, read
+
+if TYPE_CHECKING:
+    from proxy.pool import Pool
+
+READ_SIZE: Final = 64 * 1024
+HEAD_LIMIT: Final = 128 * 1024
+"""Most bytes an answer's head may have; a provider sending more is broken."""
+
+_shared = bytearray(READ_SIZE)
+_view = memoryview(_shared)
+
+
+class Sink(Protocol):
+    """Who an answer is read for."""
+
+    def informational(self, reply: Reply) -> None:
+        """A 1xx answer but 101 came."""
+
+    def head(self, reply: Reply) -> None:
+        """The final answer's head came."""
+
+    def body(self, data: bytes, done: bool) -> None:
+        """Body bytes of one network read; `done` when they are the last."""
+
+    def upgraded(self, rest: bytes) -> None:
+        """The head was 101 and `rest` is the first of what follows it."""
+
+    def raw(self, data: bytes) -> None:
+        """Bytes of an upgraded connection."""
+
+    def malformed(self, detail: str) -> None:
+        """What came is not HTTP or breaks framing rules; the connection is gone."""
+
+    def lost(self, detail: str) -> None:
+        """The connection ended before the answer did."""
+
+    def writable(self) -> None:
+        """The connection takes more bytes again after `blocked`."""
+
+
+class _DefectError(Exception):
+    pass
+
+
+class Upstream(asyncio.BufferedProtocol):
+    """A pooled connection to one origin. Serves one sink at a time."""
+
+    __slots__ = (
+        "_after_head",
+        "_chunks",
+        "_defect",
+        "_done",
+        "_extra",
+        "_head_bytes",
+        "_headers",
+        "_informational",
+        "_keep",
+        "_method",
+        "_parser",
+        "_paused",
+        "_reason",
+        "_reply",
+        "_told",
+        "_tunnel",
+        "blocked",
+        "idle_since",
+        "pool",
+        "received",
+        "sink",
+        "transport",
+        "uses",
+    )
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.transport: asyncio.Transport | None = None
+        self.sink: Sink | None = None
+        self.idle_since = 0.0
+        self.uses = 0
+        self.blocked = False
+        self.received = False
+        self._parser = httptools.HttpResponseParser(self)
+        self._after_head = False
+        self._paused = False
+        self._tunnel = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._chunks: list[bytes] = []
+        self._informational: list[Reply] | None = None
+        self._reason = b""
+        self._reply: Reply | None = None
+        self._head_bytes = 0
+        self._method = "GET"
+        self._told = self._done = self._extra = self._keep = False
+        self._defect = ""
+
+    # -- used by the attempt ---------------------------------------------------------------------------------------
+
+    @property
+    def stale(self) -> bool:
+        """Whether it had been idle and then gave no byte of an answer: it was dead all along."""
+        return self.uses > 1 and not self.received
+
+    def begin(self, sink: Sink, method: str) -> None:
+        """Read the next answer, to a request with `method`, for `sink`."""
+        self._reset()
+        self._method = method
+        self.received = False
+        self.uses += 1
+        self.sink = sink
+        if method == "HEAD" or self._after_head:
+            # After the answer to a HEAD the parser waits for the body that Content-Length announced.
+            self._after_head = method == "HEAD"
+            self._parser = httptools.HttpResponseParser(self)
+
+    def write(self, data: bytes) -> None:
+        """Send request bytes; does nothing on a connection that is gone."""
+        if self.transport is not None:
+            self.transport.write(data)
+
+    def pause(self) -> None:
+        """Read no more until `resume`: the client cannot take what comes."""
+        if not self._paused and self.transport is not None:
+            self._paused = True
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._paused and self.transport is not None:
+            self._paused = False
+            self.transport.resume_reading()
+
+    @property
+    def paused(self) -> bool:
+        """Whether reading stands still."""
+        return self._paused
+
+    def detach(self) -> None:
+        """End the use of this connection: back to its pool when its answer was read to the end, closed otherwise.
+
+        Closing is always `abort`: with TLS on uvloop a `close` waits for a peer that may go on streaming for as long
+        as it likes.
+        """
+        self.sink = None
+        if self._done and self._keep and not self._extra and not self._tunnel and self.transport is not None:
+            self.resume()
+            self.pool.release(self)
+        else:
+            self.abort()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self.sink = None
+        if self.transport is not None:
+            self.transport.abort()
+
+    # -- asyncio ---------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The transport is there."""
+        self.transport = transport  # type: ignore[assignment]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport is gone."""
+        self.transport = None
+        self.pool.forget(self)
+        sink = self.sink
+        if sink is None:
+            return
+        self.sink = None
+        if self._told and exc is None and self._reply is not None and self._reply.framing.kind == "close":
+            self._done = True
+            sink.body(b"", True)
+        else:
+            sink.lost(_why(exc))
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Where the next read goes."""
+        return _shared
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """`nbytes` bytes were read."""
+        sink = self.sink
+        if sink is None or self._done:
+            # Bytes nobody asked for: whatever they are, this connection cannot be trusted with another request.
+            self._extra = True
+            if sink is None:
+                self.abort()
+            return
+        self.received = True
+        if self._tunnel:
+            sink.raw(bytes(_view[:nbytes]))
+        else:
+            self._parse(sink, nbytes)
+
+    def _parse(self, sink: Sink, nbytes: int) -> None:
+        try:
+            self._parser.feed_data(_view[:nbytes])
+        except httptools.HttpParserUpgrade as switch:
+            self._switch(sink, bytes(_view[switch.args[0] : nbytes]))
+            return
+        except httptools.HttpParserError as error:
+            if not self._done:
+                self._fail(sink, self._defect or f"not an HTTP/1 response: {error}")
+                return
+            self._extra = True
+        if not self._told:
+            self._head_bytes += nbytes
+        self._deliver(sink)
+
+    def eof_received(self) -> bool:
+        """The provider sent FIN: the transport closes, and `connection_lost` says what that means."""
+        return False
+
+    def pause_writing(self) -> None:
+        """The provider reads slower than we write."""
+        self.blocked = True
+
+    def resume_writing(self) -> None:
+        """The provider caught up."""
+        self.blocked = False
+        if self.sink is not None:
+            self.sink.writable()
+
+    # -- what the parser found, handed on once per read ------------------------------------------------------------
+
+    def _deliver(self, sink: Sink) -> None:
+        if self._informational:
+            news, self._informational = self._informational, None
+            for hint in news:
+                sink.informational(hint)
+        if not self._told:
+            if self._reply is None:
+                if self._head_bytes > HEAD_LIMIT:
+                    self._fail(sink, f"response head larger than {HEAD_LIMIT // 1024} KiB")
+                return
+            self._told = True
+            sink.head(self._reply)
+        chunks = self._chunks
+        if chunks or self._done:
+            data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            chunks.clear()
+            if self.sink is sink:
+                sink.body(data, self._done)
+
+    def _switch(self, sink: Sink, rest: bytes) -> None:
+        if self._reply is None or self._reply.status != 101:
+            self._fail(sink, "protocol switched without a 101")
+            return
+        self._told = self._tunnel = True
+        sink.head(self._reply)
+        if self.sink is sink:
+            sink.upgraded(rest)
+
+    def _fail(self, sink: Sink, detail: str) -> None:
+        self.sink = None
+        self.abort()
+        sink.malformed(detail)
+
+    # -- httptools callbacks ---------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """A response begins; after a complete one it is bytes nobody asked for."""
+        if self._done:
+            self._extra = True
+            raise _DefectError
+
+    def on_status(self, reason: bytes) -> None:
+        """Reason phrase, possibly in parts."""
+        self._reason += reason
+
+    def on_header(self, name: bytes, value: bytes | None) -> None:
+        """One field line; those behind the body are trailers, which end here (proxy-rules 8)."""
+        if self._reply is None:
+            self._headers.append((name, value or b""))
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        parser = self._parser
+        status = parser.get_status_code()
+        found = read(self._method, status, self._reason, parser.get_http_version() == "1.0", self._headers)
+        if isinstance(found, str):
+            self._defect = found
+            raise _DefectError
+        if 100 <= status < 200 and status != 101:
+            self._informational = [*(self._informational or ()), found]
+            return
+        self._reply = found
+        self._keep = not found.framing.close
+        if self._method == "HEAD":
+            self._done = True
+
+    def on_body(self, data: bytes) -> None:
+        """Body bytes, framing removed."""
+        self._chunks.append(data)
+
+    def on_message_complete(self) -> None:
+        """The response is whole."""
+        if self._reply is None:
+            self._headers = []
+            self._reason = b""
+            return
+        self._done = True
+
+
+def _why(exc: Exception | None) -> str:
+    if exc is None:
+        return "connection closed by the provider"
+    if isinstance(exc, ConnectionResetError):
+        return "connection reset by the provider"
+    return f"connection lost: {exc}"

@@ -1,0 +1,135 @@
+"""What a request's head decides: where it goes, whose credential it carries, or why it goes nowhere. Pure.
+
+A gateway sends the same head again and again on a connection, with another Content-Length. So what a head decides is
+worked out once and kept with the connection, for as long as the connection lives: `Known` tells whether a head is the
+one it knows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from config.hosts import allowed_host, foreign_origin
+from proxy import credentials, headers
+from proxy.answers import RefusedError
+from proxy.credentials import Placement
+from proxy.errors import Refusal
+from proxy.headers import Scan
+from proxy.paths import Endpoint, find
+from proxy.route import Route, route
+
+if TYPE_CHECKING:
+    from aiohttp.http_parser import RawRequestMessage
+
+    from config.effective import Config
+
+Raw = tuple[tuple[bytes, bytes], ...]
+
+LENGTH: Final = b"content-length"
+LONGEST_DIGITS: Final = 18
+
+
+class Way(Struct):
+    """Everything about a request but its body.
+
+    `refusal` says why the request must not be forwarded; it comes after what is known of the request all the same, so
+    that its answer has the right dialect. `heads` holds the upstream request head up to its framing, by whether the
+    answer is to be streamed.
+    """
+
+    scan: Scan
+    route: Route | None = None
+    endpoint: Endpoint | None = None
+    placed: Placement | None = None
+    refusal: Refusal | None = None
+    heads: dict[bool, bytes] = {}
+
+
+class Known:
+    """The way of the last head on a connection."""
+
+    __slots__ = ("_after", "_before", "_config", "_method", "_path", "_size", "way")
+
+    def __init__(self, way: Way, config: Config, method: str, path: str, raw: Raw) -> None:
+        """Remember `way` for heads like this one."""
+        at = next((index for index, (name, _) in enumerate(raw) if name.lower() == LENGTH), len(raw))
+        self.way = way
+        self._config = config
+        self._method = method
+        self._path = path
+        self._size = len(raw)
+        self._before = raw[:at]
+        self._after = raw[at + 1 :]
+
+    def length(self, config: Config, method: str, path: str, raw: Raw) -> int | None:
+        """The Content-Length of a head that differs in nothing else; -1 when there is none; None for another head."""
+        at = len(self._before)
+        if (
+            len(raw) != self._size
+            or path != self._path
+            or method != self._method
+            or config is not self._config
+            or raw[:at] != self._before
+            or raw[at + 1 :] != self._after
+        ):
+            return None
+        if at == self._size:
+            return -1
+        name, value = raw[at]
+        if name.lower() != LENGTH or not value.isdigit() or len(value) > LONGEST_DIGITS:
+            return None
+        return int(value)
+
+
+def find_way(message: RawRequestMessage, method: str, config: Config, instance: bytes) -> Way:
+    """Work out what a head decides; `instance` is our own name in Via."""
+    version10 = message.version.minor == 0
+    scan = headers.scan(message.raw_headers, version10=version10)
+    way = Way(scan)
+    try:
+        _check(scan, method, version10, instance)
+        _route(way, message.path, method, config)
+    except RefusedError as stop:
+        way.refusal = stop.refusal
+    return way
+
+
+def _check(scan: Scan, method: str, version10: bool, instance: bytes) -> None:
+    """Refuse what must not be forwarded at all (proxy-rules 4, 6, 11)."""
+    if method in ("CONNECT", "TRACE"):
+        raise _refused(405, "invalid_request_error", f"{method} is not served here")
+    if scan.bad is not None:
+        raise _refused(400, "invalid_request_error", scan.bad)
+    if scan.hosts != 1 and not (scan.hosts == 0 and version10):
+        raise _refused(400, "invalid_request_error", "a request needs exactly one Host field")
+    if headers.loops(scan, instance):
+        message = "this request has come through here before; a provider's base URL points back at Detour"
+        raise _refused(508, "loop_detected", message)
+
+
+def _route(way: Way, path: str, method: str, config: Config) -> None:
+    found = route(path, config)
+    if isinstance(found, Refusal):
+        raise RefusedError(found)
+    way.route = found
+    way.endpoint = find(method, found.path, found.provider)
+    placed = credentials.credential(way.scan, found.target, found.provider, way.endpoint, config)
+    if placed.problem is not None:
+        raise RefusedError(placed.problem)
+    if placed.own and _spends_for_a_page(way.scan, config):
+        message = "a request that spends this sidecar's key must name it by address, localhost or one of its `hosts`"
+        raise _refused(403, "permission_error", message)
+    way.placed = placed
+
+
+def _spends_for_a_page(scan: Scan, config: Config) -> bool:
+    """Whether a browser's page may be behind a request that our own key would go along with (semantics section 7)."""
+    if not allowed_host(scan.host, config.hosts):
+        return True
+    return foreign_origin(scan.origin, scan.host, config.settings.admin.origins)
+
+
+def _refused(status: int, kind: str, message: str) -> RefusedError:
+    return RefusedError(Refusal(status, kind, message))

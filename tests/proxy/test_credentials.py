@@ -1,0 +1,406 @@
+"""Whose key goes along."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.effective import Config, Provider
+from config.load import load_text
+from proxy import paths
+from proxy.credentials import Placement, credential, fingerprint
+from proxy.headers import Pair, request_head, scan
+from proxy.paths import CHAT, FAL, GENERATE, MESSAGES, Endpoint
+
+TOKEN = "the-token"
+KEYS = {
+    "OPENAI_API_KEY": "own-openai",
+    "ANTHROPIC_API_KEY": "own-anthropic",
+    "GEMINI_API_KEY": "own-gemini",
+    "OPENROUTER_API_KEY": "own-openrouter",
+    "FAL_KEY": "own-fal",
+    "GOOGLE_ACCESS_TOKEN": "own-google",
+    "GOOGLE_VERTEX_LOCATION": "eu",
+}
+PROVIDERS = """
+providers:
+  openai: {}
+  groq: {}
+  anthropic: {}
+  gemini: {}
+  openrouter: {}
+  fal: {}
+  google-vertex: {}
+  lab: {base_url: "http://127.0.0.1:1/v1", dialect: openai}
+  azure: {base_url: "https://x.test/openai/v1", dialect: openai, auth: api-key, api_key: own-azure}
+  asked: {base_url: "https://y.test/v1beta", dialect: gemini, auth: query, api_key: "own asked&+"}
+  named:
+    base_url: https://z.test/v1
+    dialect: openai
+    api_key: own-named
+    headers: {X-Title: Detour, X-Org-Token: org-secret}
+  bare:
+    base_url: https://w.test/v1
+    dialect: openai
+    headers: {Authorization: Basic own-bare}
+"""
+LOOPBACK = "listen: 127.0.0.1:0\n"
+TOKENED = f"listen: 0.0.0.0:0\nclient_token: {TOKEN}\n"
+OPEN = "listen: 0.0.0.0:0\nopen: true\n"
+BOTH = f"listen: 127.0.0.1:0\nclient_token: {TOKEN}\n"
+
+
+@functools.cache
+def config(listen: str = LOOPBACK) -> Config:
+    return load_text(listen + PROVIDERS, KEYS)
+
+
+def provider(name: str, listen: str = LOOPBACK) -> Provider:
+    found = config(listen).provider(name)
+    assert found is not None
+    return found
+
+
+OTHER = paths.find("GET", "/v1/models", provider("openai"))
+
+
+def place(
+    name: str,
+    raw: list[Pair],
+    *,
+    listen: str = LOOPBACK,
+    endpoint: Endpoint = CHAT,
+    target: bytes = b"/v1/x",
+) -> Placement:
+    return credential(scan(raw), target, provider(name, listen), endpoint, config(listen))
+
+
+def sent(name: str, raw: list[Pair], **more: object) -> tuple[bytes, list[Pair]]:
+    """Target and fields as they leave for the provider, without Host and Via."""
+    placed = place(name, raw, **more)  # type: ignore[arg-type]
+    assert placed.problem is None, placed.problem
+    made = request_head(
+        b"GET", placed.target, scan(raw), host=b"h", via=b"v", extra=placed.extra, drop=placed.drop
+    ).decode("latin-1")
+    first, *lines = made.removesuffix("\r\n\r\n").split("\r\n")
+    pairs = [(n.encode("latin-1"), v.encode("latin-1")) for n, _, v in (line.partition(": ") for line in lines)]
+    return first.split(" ")[1].encode(), [pair for pair in pairs if pair[0] not in (b"Host", b"Via")]
+
+
+BEARER = (b"Authorization", b"Bearer sk-theirs")
+
+
+@pytest.mark.parametrize("listen", [LOOPBACK, TOKENED, OPEN])
+@pytest.mark.parametrize(
+    ("name", "pair"),
+    [
+        ("openai", BEARER),
+        ("openai", (b"AUTHORIZATION", b"sk-theirs")),
+        ("openai", (b"authorization", b"Basic Zm9v")),
+        ("openai", (b"Authorization", b"Bearer Detour")),
+        ("openai", (b"Authorization", b"Bearer detour2")),
+        ("openai", (b"Authorization", b"Bearer key")),
+        ("openai", (b"x-api-key", b"bearer")),
+        ("anthropic", (b"X-Api-Key", b"sk-ant")),
+        ("gemini", (b"x-goog-api-key", b"AIza")),
+        ("azure", (b"api-key", b"k")),
+        ("lab", BEARER),
+    ],
+)
+def test_a_callers_own_credential_passes_untouched(name: str, pair: Pair, listen: str) -> None:
+    placed = place(name, [(b"X", b"y"), pair], listen=listen)
+    assert (placed.drop, placed.own, placed.problem) == (frozenset(), False, None)
+    assert sent(name, [(b"X", b"y"), pair], listen=listen)[1][:2] == [(b"X", b"y"), pair]
+
+
+NONE: list[list[Pair]] = [
+    [],
+    [(b"Authorization", b"Bearer detour")],
+    [(b"authorization", b"bearer  detour ")],
+    [(b"Authorization", b"Key detour")],
+    [(b"Authorization", b"detour")],
+    [(b"Authorization", b"Unheard-Of\tdetour")],
+    [(b"x-api-key", b"Bearer detour")],
+    [(b"Authorization", b"Bearer")],
+    [(b"Authorization", b"")],
+    [(b"x-api-key", b"detour")],
+    [(b"X-Goog-Api-Key", b"detour")],
+    [(b"api-key", b"")],
+    [(b"x-api-key", b"detour"), (b"Authorization", b"Bearer detour")],
+]
+
+
+@pytest.mark.parametrize("raw", NONE)
+@pytest.mark.parametrize(
+    ("name", "endpoint", "added"),
+    [
+        ("openai", CHAT, (b"Authorization", b"Bearer own-openai")),
+        ("openai", OTHER, (b"Authorization", b"Bearer own-openai")),
+        ("anthropic", CHAT, (b"Authorization", b"Bearer own-anthropic")),
+        ("anthropic", MESSAGES, (b"x-api-key", b"own-anthropic")),
+        ("openrouter", MESSAGES, (b"x-api-key", b"own-openrouter")),
+        ("gemini", GENERATE, (b"x-goog-api-key", b"own-gemini")),
+        ("gemini", CHAT, (b"Authorization", b"Bearer own-gemini")),
+        ("google-vertex", GENERATE, (b"Authorization", b"Bearer own-google")),
+        ("fal", FAL, (b"Authorization", b"Key own-fal")),
+        ("azure", CHAT, (b"api-key", b"own-azure")),
+    ],
+)
+def test_ours_is_added_in_the_style_of_the_path(name: str, raw: list[Pair], endpoint: Endpoint, added: Pair) -> None:
+    placed = place(name, raw, endpoint=endpoint)
+    assert placed.own
+    fields = [pair for pair in sent(name, raw, endpoint=endpoint)[1] if pair[0] != b"anthropic-version"]
+    assert fields == [added]
+
+
+def test_a_real_key_beside_a_placeholder_goes_alone() -> None:
+    raw = [(b"x-api-key", b"detour"), BEARER]
+    assert sent("openai", raw)[1] == [BEARER]
+    assert not place("openai", raw).own
+
+
+def test_a_real_key_in_the_same_field_as_a_placeholder_goes_alone() -> None:
+    raw = [(b"Authorization", b"Bearer detour"), BEARER]
+    assert sent("openai", raw)[1] == [(b"authorization", BEARER[1])]
+
+
+# -- the query --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "goes", "own"),
+    [
+        (b"/v1/m:g?key=AIza", b"/v1/m:g?key=AIza", False),
+        (b"/v1/m:g?alt=sse&key=AI%2Bza", b"/v1/m:g?alt=sse&key=AI%2Bza", False),
+        (b"/v1/m:g?%6Bey=AIza", b"/v1/m:g?%6Bey=AIza", False),
+        (b"/v1/m:g?access_token=ya29", b"/v1/m:g?access_token=ya29", False),
+        (b"/v1/m:g?key=detour", b"/v1/m:g", True),
+        (b"/v1/m:g?alt=sse&key=detour&x", b"/v1/m:g?alt=sse&x", True),
+        (b"/v1/m:g?key=", b"/v1/m:g", True),
+        (b"/v1/m:g?key", b"/v1/m:g", True),
+        (b"/v1/m:g?k%65y=%64etour&alt=sse", b"/v1/m:g?alt=sse", True),
+        (b"/v1/m:g?alt=sse", b"/v1/m:g?alt=sse", True),
+        (b"/v1/m:g?", b"/v1/m:g?", True),
+        (b"/v1/m:g?&&a==b&", b"/v1/m:g?&&a==b&", True),
+    ],
+)
+def test_keys_in_the_query(target: bytes, goes: bytes, own: bool) -> None:
+    placed = place("gemini", [], endpoint=GENERATE, target=target)
+    assert (placed.target, placed.own) == (goes, own)
+    assert place("gemini", [], endpoint=GENERATE, target=target).extra == (
+        ((b"x-goog-api-key", b"own-gemini"),) if own else ()
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "goes"),
+    [
+        (b"/v1/m:g", b"/v1/m:g?key=own%20asked%26%2B"),
+        (b"/v1/m:g?alt=sse", b"/v1/m:g?alt=sse&key=own%20asked%26%2B"),
+        (b"/v1/m:g?key=detour&alt=sse", b"/v1/m:g?alt=sse&key=own%20asked%26%2B"),
+        (b"/v1/m:g?key=theirs", b"/v1/m:g?key=theirs"),
+    ],
+)
+def test_ours_in_the_query(target: bytes, goes: bytes) -> None:
+    placed = place("asked", [], endpoint=GENERATE, target=target)
+    assert (placed.target, placed.extra) == (goes, ())
+
+
+@pytest.mark.parametrize("target", [b"/v1/x?key=detour", b"/v1/x?key=&a", b"/v1/x?key=abc", b"/v1/x?"])
+def test_where_no_key_goes_into_the_query_it_is_left_alone(target: bytes) -> None:
+    placed = place("openai", [], target=target)
+    assert (placed.target, placed.own) == (target, True)
+
+
+# -- who may spend ours -----------------------------------------------------------------------------------------------
+
+PROOFS: list[tuple[list[Pair], bytes]] = [
+    ([(b"X-Detour-Token", TOKEN.encode())], b"/v1/x"),
+    ([(b"X-Detour-Token", TOKEN.encode()), (b"Authorization", b"Bearer detour")], b"/v1/x"),
+    ([(b"Authorization", b"Bearer " + TOKEN.encode())], b"/v1/x"),
+    ([(b"x-api-key", TOKEN.encode())], b"/v1/x"),
+    ([(b"x-goog-api-key", b"detour"), (b"api-key", TOKEN.encode())], b"/v1/x"),
+    ([], b"/v1/x?key=" + TOKEN.encode()),
+    ([], b"/v1/x?a&k%65y=%74he-token"),
+]
+NO_PROOFS: list[list[Pair]] = [
+    [],
+    [(b"Authorization", b"Bearer detour")],
+    [(b"X-Detour-Token", b"wrong")],
+    [(b"X-Detour-Token", b"")],
+    [(b"X-Detour-Token", b"\xff")],
+    [(b"X-Detour-Tok", TOKEN.encode())],
+]
+
+
+@pytest.mark.parametrize("name", ["openai", "anthropic", "gemini", "fal", "azure", "asked", "named"])
+@pytest.mark.parametrize(("raw", "target"), PROOFS)
+@pytest.mark.parametrize("listen", [TOKENED, BOTH])
+def test_the_token_is_proof_and_never_forwarded(name: str, raw: list[Pair], target: bytes, listen: str) -> None:
+    placed = place(name, raw, listen=listen, target=target)
+    assert placed.own
+    goes, fields = sent(name, raw, listen=listen, target=target)
+    assert TOKEN.encode() not in goes + repr(fields).encode()
+    assert b"%74" not in goes
+    assert b"own" in goes + repr(fields).encode()
+
+
+@pytest.mark.parametrize("raw", NO_PROOFS)
+def test_without_proof_nothing_of_ours_goes(raw: list[Pair]) -> None:
+    placed = place("openai", raw, listen=TOKENED)
+    assert (placed.own, placed.extra) == (False, ())
+    assert placed.problem is not None
+    assert placed.problem.status == 401
+    assert "OPENAI_API_KEY" in placed.problem.message or "client_token" in placed.problem.message
+    assert "own-openai" not in repr(placed)
+
+
+@pytest.mark.parametrize("raw", NO_PROOFS)
+@pytest.mark.parametrize("listen", [OPEN, LOOPBACK, BOTH])
+def test_an_open_sidecar_and_one_that_only_this_machine_reaches_ask_for_no_proof(raw: list[Pair], listen: str) -> None:
+    assert place("openai", raw, listen=listen).own
+
+
+# -- no credential where one is needed --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("raw", NONE)
+def test_a_generation_without_a_credential_is_refused_with_the_variable(raw: list[Pair]) -> None:
+    placed = place("groq", raw)
+    assert placed.problem is not None
+    assert (placed.problem.status, placed.problem.type) == (401, "authentication_error")
+    assert "GROQ_API_KEY" in placed.problem.message
+    assert "groq" in placed.problem.message
+    assert (placed.own, placed.extra) == (False, ())
+
+
+def test_what_may_be_public_is_asked_without() -> None:
+    placed = place("groq", [], endpoint=OTHER)
+    assert placed == Placement(b"/v1/x")
+    assert place("groq", [(b"Authorization", b"Bearer detour")], endpoint=OTHER).problem is not None
+
+
+def test_a_provider_that_needs_no_key_gets_none() -> None:
+    assert sent("lab", [])[1] == []
+    assert sent("lab", [(b"Authorization", b"Bearer detour"), (b"a", b"b")])[1] == [(b"a", b"b")]
+
+
+def test_a_provider_without_variables_is_named_by_its_setting() -> None:
+    placed = place("azure", [], listen=TOKENED)
+    assert placed.problem is not None
+    assert "client_token" in placed.problem.message
+    unset = Provider(
+        name="x", origin=provider("lab").origin, prefix="", prefixes={}, dialect="openai", auth=provider("lab").auth
+    )
+    problem = credential(scan([]), b"/", unset, CHAT, config()).problem
+    assert problem is not None
+    assert "providers.x.api_key" in problem.message
+
+
+def test_a_refusal_tells_of_a_wrong_token() -> None:
+    problem = place("openai", [(b"x-detour-token", b"wrong")], listen=TOKENED).problem
+    assert problem is not None
+    assert "x-detour-token is not" in problem.message
+    assert "wrong" not in problem.message
+
+
+# -- configured headers -----------------------------------------------------------------------------------------------
+
+
+def test_configured_headers_are_added_where_the_caller_sent_none() -> None:
+    assert sent("named", [])[1] == [
+        (b"Authorization", b"Bearer own-named"),
+        (b"X-Title", b"Detour"),
+        (b"X-Org-Token", b"org-secret"),
+    ]
+    raw = [(b"x-title", b"mine"), BEARER]
+    assert sent("named", raw)[1] == [*raw, (b"X-Org-Token", b"org-secret")]
+    assert sent("anthropic", [(b"Anthropic-Version", b"2024"), (b"x-api-key", b"k")])[1] == [
+        (b"Anthropic-Version", b"2024"),
+        (b"x-api-key", b"k"),
+    ]
+
+
+def test_a_configured_header_that_is_a_secret_needs_proof_too() -> None:
+    placed = place("named", [BEARER], listen=TOKENED)
+    assert (placed.extra, placed.own) == (((b"X-Title", b"Detour"),), False)
+    assert place("named", [BEARER, (b"x-detour-token", TOKEN.encode())], listen=TOKENED).own
+    assert place("bare", [], listen=TOKENED).extra == ()
+
+
+def test_a_configured_header_may_be_the_credential() -> None:
+    for raw in NONE:
+        assert sent("bare", raw)[1] == [(b"Authorization", b"Basic own-bare")]
+    assert sent("bare", [BEARER])[1] == [BEARER]
+
+
+# -- WebSockets -------------------------------------------------------------------------------------------------------
+
+
+def test_a_browsers_key_in_a_websocket_handshake_counts() -> None:
+    raw = [
+        (b"Connection", b"Upgrade"),
+        (b"Upgrade", b"websocket"),
+        (b"Sec-WebSocket-Protocol", b"realtime, openai-insecure-api-key.sk-theirs"),
+    ]
+    assert place("openai", raw, endpoint=OTHER) == Placement(b"/v1/x")
+    assert place("openai", raw[:2], endpoint=OTHER).own
+    assert place("openai", raw[2:], endpoint=OTHER).own
+
+
+# -- fingerprints -----------------------------------------------------------------------------------------------------
+
+
+def seen(name: str, raw: list[Pair], **more: object) -> str:
+    return fingerprint(scan(raw), place(name, raw, **more))  # type: ignore[arg-type]
+
+
+def test_fingerprints_tell_keys_apart_and_nothing_else() -> None:
+    theirs = seen("openai", [BEARER])
+    assert theirs == seen("groq", [(b"authorization", b"bearer sk-theirs"), (b"x", b"y")])
+    ours = seen("openai", [])
+    assert ours == seen("openai", [(b"Authorization", b"Bearer detour")])
+    other = seen("openai", [(b"Authorization", b"Bearer sk-other")])
+    query = seen("gemini", [], target=b"/m?key=AIza", endpoint=GENERATE)
+    assert len({theirs, ours, other, query, seen("lab", [])}) == 5
+    assert seen("lab", []) == ""
+    assert len(theirs) == 32
+
+
+# -- properties -------------------------------------------------------------------------------------------------------
+
+names = st.sampled_from([b"Authorization", b"x-api-key", b"X-Goog-Api-Key", b"api-key", b"X", b"x-detour-token"])
+keys = st.sampled_from([b"detour", TOKEN.encode(), b"sk-theirs", b"", b"\xff", b"Bearer"])
+fields = st.lists(
+    st.tuples(names, st.tuples(st.sampled_from([b"", b"Bearer ", b"key "]), keys).map(b"".join)), max_size=5
+)
+targets = st.lists(st.tuples(st.sampled_from([b"key", b"alt", b"k%65y", b"%"]), keys).map(b"=".join), max_size=3).map(
+    lambda items: b"/v1/x?" + b"&".join(items)
+)
+
+
+@given(
+    st.sampled_from(sorted(config().providers)),
+    fields,
+    targets,
+    st.sampled_from([LOOPBACK, TOKENED, OPEN, BOTH]),
+    st.sampled_from([CHAT, MESSAGES, GENERATE, FAL, OTHER]),
+)
+def test_no_token_leaks_and_no_stranger_spends(
+    name: str, raw: list[Pair], target: bytes, listen: str, endpoint: Endpoint
+) -> None:
+    placed = place(name, raw, listen=listen, target=target, endpoint=endpoint)
+    if placed.problem is not None:
+        return
+    goes, out = sent(name, raw, listen=listen, target=target, endpoint=endpoint)
+    everything = goes + b"\n".join(value for _, value in out)
+    has_token = any(TOKEN.encode() in value for _, value in raw) or TOKEN.encode() in target
+    if config(listen).client_token is not None:
+        assert b"key=" + TOKEN.encode() not in goes
+        assert not any(TOKEN.encode() in value for field, value in out if field != b"X")
+    if b"own" in everything or b"org-secret" in everything:
+        assert placed.own
+        assert listen in (LOOPBACK, OPEN, BOTH) or has_token
