@@ -9,8 +9,10 @@ LOCKED := $(PIP) install --no-compile --require-hashes --only-binary :all:
 LOCK   := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
           --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 # Parts that must be covered to the last branch: what judges and what forwards.
-EXACT  := proxy/verdict.py,proxy/inspector.py,proxy/sse.py,proxy/terminals.py,proxy/headers.py,proxy/route.py,proxy/paths.py
+EXACT  := proxy/verdict.py,proxy/inspector.py,proxy/sse.py,proxy/elements.py,proxy/readers.py,proxy/terminals.py,proxy/headers.py,proxy/route.py,proxy/paths.py
 WORKERS ?= auto
+# Another hash seed each time, the same in all workers of a run: they must collect the same tests. Shown, so repeatable.
+SEED   ?= $(shell date +%s)
 
 # An environment that no longer runs, or that was made for another folder, is made anew.
 ifneq ($(shell [ "$$(cat $(VENV)/.python 2>/dev/null)" = "$(CURDIR)" ] && $(PYTHON_BIN) -c '' 2>/dev/null && echo alive),alive)
@@ -44,7 +46,7 @@ test: setup ## all tests with coverage; TESTS='tests/config -k units' for some, 
 else
 test: setup
 	$(PYTHON_BIN) -m coverage erase
-	$(PYTHON_BIN) -m pytest -q -n $(WORKERS) --maxprocesses 8 --dist loadfile --timeout 60 --cov --cov-report term
+	PYTHONHASHSEED=$(SEED) $(PYTHON_BIN) -m pytest -q -n $(WORKERS) --maxprocesses 8 --dist loadfile --timeout 60 --cov --cov-report term
 	$(PYTHON_BIN) -m coverage report --include '$(EXACT)' --fail-under 100
 endif
 
