@@ -5,9 +5,11 @@ This is written apart from the proxy's own table of paths on purpose: a mistake 
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from typing import Any, Final
+from urllib.parse import unquote
 
 from msgspec import Struct
 
@@ -79,7 +81,7 @@ _ANTHROPIC_MODELS: Final = Rule(
 def recognise(seen: Seen) -> tuple[Asked, Make]:
     """Return what a request asks for and what makes its answer; the script is still to be chosen."""
     path, _, query = seen.target.decode("latin-1").partition("?")
-    rule = next((rule for rule in RULES if rule.method == seen.method and rule.path.search(path)), OTHER)
+    rule = _rule_for(seen.method, path)
     if seen.method == "GET" and path.endswith("/models") and seen.header(b"anthropic-version") is not None:
         rule = _ANTHROPIC_MODELS
     fields = fields_of(seen.header(b"content-type") or b"", seen.received) if seen.received else {}
@@ -101,10 +103,15 @@ def recognise(seen: Seen) -> tuple[Asked, Make]:
 _PLAIN: Final = Script("ok")
 
 
+@functools.lru_cache(1024)
+def _rule_for(method: str, path: str) -> Rule:
+    return next((rule for rule in RULES if rule.method == method and rule.path.search(path)), OTHER)
+
+
 def _model(rule: Rule, path: str, fields: dict[str, Any]) -> str:
     if rule.in_path:
         return model_in_path(path)
     if rule.dialect == "fal":
-        return path.partition("/requests/")[0].removeprefix("/queue").removesuffix("/stream").strip("/")
+        return unquote(path.partition("/requests/")[0].removeprefix("/queue").removesuffix("/stream").strip("/"))
     model = fields.get("model")
     return model if isinstance(model, str) else ""

@@ -14,7 +14,6 @@ from proxy.fake_conversation import Conversation
 from proxy.fake_errors import problem
 from proxy.fake_faults import FAULTS, answers, fault, part
 from proxy.fake_refusals import refuse
-from proxy.fake_seen import Ended
 
 
 @fault("garbage")
@@ -232,11 +231,11 @@ async def upgrade(talk: Conversation) -> None:
     accept = base64.b64encode(hashlib.sha1(key, usedforsecurity=False).digest())
     protocol = seen.header(b"upgrade") or b"websocket"
     seen.status = 101
-    queue = talk.tunnel()
     lines = [b"HTTP/1.1 101 Switching Protocols", b"upgrade: " + protocol, b"connection: Upgrade"]
     talk.send(b"\r\n".join([*lines, b"sec-websocket-accept: " + accept]) + b"\r\n\r\n")
-    while data := await queue.get():
+    queue = talk.tunnel()
+    while True:
+        data = await queue.get()
         seen.size += len(data)
         seen.received += data
         talk.send(data)
-    seen.end(Ended.CLIENT_LEFT, talk.loop.time())

@@ -68,6 +68,7 @@ class Connection(asyncio.Protocol):
         self._pending: deque[Seen] = deque()
         self._reading: Seen | None = None
         self._last: Seen | None = None
+        self._held: bytearray | None = None
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
 
@@ -82,6 +83,9 @@ class Connection(asyncio.Protocol):
         """Parse what came."""
         if self.tunnel is not None:
             self.tunnel.put_nowait(data)
+            return
+        if self._held is not None:
+            self._held += data
             return
         try:
             self._parser.feed_data(data)
@@ -155,9 +159,7 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         """Keep the body, within bounds."""
-        seen = self._reading
-        if seen is None:
-            return
+        seen = cast("Seen", self._reading)
         seen.size += len(data)
         room = max(self.owner.keep, READABLE) - len(seen.received)
         if room > 0:
@@ -165,9 +167,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Answer the request, or let it wait for its turn."""
-        seen, self._reading = self._reading, None
-        if seen is None:
-            return
+        seen, self._reading = cast("Seen", self._reading), None
         seen.body_at = self.loop.time()
         if self.current is not None and self.current.seen is seen:
             self.current.body_complete()
@@ -185,6 +185,8 @@ class Connection(asyncio.Protocol):
         self.current = None
         self._last = conversation.seen
         self.owner.ended(conversation.seen)
+        if keep and self._held is not None:
+            self.loop.call_soon(self._release)
         if not keep:
             self._close(linger=conversation.seen.body_at is None)
         elif self._pending and not self.transport.is_closing():
@@ -192,9 +194,8 @@ class Connection(asyncio.Protocol):
 
     def reset(self) -> None:
         """Close with an RST: linger for no time at all, then drop the socket."""
-        sock: socket.socket | None = self.transport.get_extra_info("socket")
-        if sock is not None and not self.transport.is_closing():
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock: socket.socket = self.transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 
     def _close(self, *, linger: bool) -> None:
@@ -214,14 +215,22 @@ class Connection(asyncio.Protocol):
         self.owner.run(conversation)
 
     def _upgraded(self, rest: bytes) -> None:
-        """Go on after a request that asked for another protocol: raw bytes if the script agreed, else HTTP again."""
-        if self.tunnel is not None:
-            if rest:
-                self.tunnel.put_nowait(rest)
-            return
+        """Hold what follows a request that asked for another protocol until its script has agreed or answered."""
         self._parser = httptools.HttpRequestParser(self)
-        if rest:
-            self.data_received(rest)
+        self._held = bytearray(rest)
+        if self.current is None:
+            self._release()
+
+    def take(self) -> asyncio.Queue[bytes]:
+        """Hand the connection's bytes over raw from now on."""
+        self.tunnel = asyncio.Queue()
+        self._release()
+        return self.tunnel
+
+    def _release(self) -> None:
+        held, self._held = self._held, None
+        if held:
+            self.data_received(bytes(held))
 
     def stop(self) -> None:
         """End everything because the provider stops."""
@@ -239,12 +248,9 @@ class Connection(asyncio.Protocol):
                 seen.end(how, now)
                 self.owner.ended(seen)
         self._pending.clear()
-        self._reading = None
         if self.current is not None:
             current, self.current = self.current, None
             current.cancel()
-        if self.tunnel is not None:
-            self.tunnel.put_nowait(b"")
 
     def _unanswered(self) -> list[Seen]:
         open_ones = [*self._pending]

@@ -194,10 +194,8 @@ class Conversation:
         self.reset()
 
     def tunnel(self) -> asyncio.Queue[bytes]:
-        """Take the connection's bytes raw from now on; b"" in the queue is the client's end."""
-        queue: asyncio.Queue[bytes] = asyncio.Queue()
-        self.connection.tunnel = queue
-        return queue
+        """Take the connection's bytes raw from now on."""
+        return self.connection.take()
 
     def spawn(self, work: Awaitable[None], failed: Callable[[Conversation, BaseException | None], None]) -> None:
         """Run a script's coroutine as a task; `failed` is told of its exception when it was not cancelled."""
@@ -228,9 +226,4 @@ def _reason(status: int) -> bytes:
 def _unacknowledged(transport: asyncio.Transport) -> int:
     """Return how many bytes the other side's kernel has not acknowledged yet (Linux: SIOCOUTQ)."""
     sock = transport.get_extra_info("socket")
-    if sock is None or transport.is_closing():
-        return 0
-    try:
-        return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0])
-    except OSError:
-        return 0
+    return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0])

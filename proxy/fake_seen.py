@@ -68,6 +68,8 @@ class Seen(Struct):
     """When the first byte of the answer was handed to the transport."""
     ended: Ended = Ended.OPEN
     ended_at: float | None = None
+    first: dict[bytes, bytes] = {}
+    """The first value of each header by its lower-case name, made when first asked for."""
     client_closed_at: float | None = None
     """When the client's end closed (FIN or RST) before the answer was complete; None when it did not."""
 
@@ -88,8 +90,9 @@ class Seen(Struct):
 
     def header(self, name: bytes) -> bytes | None:
         """Return the first value of the header called `name` (any case), None when there is none."""
-        wanted = name.lower()
-        return next((value for key, value in self.headers if key.lower() == wanted), None)
+        if not self.first:
+            self.first = {key.lower(): value for key, value in reversed(self.headers)}
+        return self.first.get(name.lower())
 
     def all(self, name: bytes) -> list[bytes]:
         """Return every value of the header called `name`, in order."""
@@ -97,10 +100,9 @@ class Seen(Struct):
         return [value for key, value in self.headers if key.lower() == wanted]
 
     def end(self, how: Ended, now: float) -> None:
-        """Note how it ended; the first end counts."""
-        if self.ended is Ended.OPEN:
-            self.ended = how
-            self.ended_at = now
+        """Note how and when it ended."""
+        self.ended = how
+        self.ended_at = now
 
     def document(self) -> dict[str, Any]:
         """Return the entry as a JSON-able mapping for the log file; bytes become latin-1 text, lossless."""
@@ -112,4 +114,4 @@ class Seen(Struct):
         }
 
 
-_AS_TEXT = frozenset({"target", "headers", "received"})
+_AS_TEXT = frozenset({"target", "headers", "received", "first"})

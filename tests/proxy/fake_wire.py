@@ -36,7 +36,7 @@ class Wire:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
-        self.got = b""
+        self.got = bytearray()
 
     def send(self, data: bytes) -> None:
         self.writer.write(data)
@@ -44,16 +44,16 @@ class Wire:
     async def until(self, mark: bytes, seconds: float = 5.0) -> bytes:
         """Read until `mark` came; what was read stays in `got`, ended by `LEFT` or `RST` where that came first."""
         async with asyncio.timeout(seconds):
-            while mark not in self.got and not self.got.endswith((LEFT, RST)):
+            while not (mark and mark in self.got) and not self.got.endswith((LEFT, RST)):
                 try:
                     self.got += await self.reader.read(65_536) or LEFT
                 except ConnectionResetError:
                     self.got += RST
-        return self.got
+        return bytes(self.got)
 
     async def rest(self, seconds: float = 5.0) -> bytes:
         """Read to the connection's end and return everything, with the mark of how it ended."""
-        return await self.until(b"\xff never \xff", seconds)
+        return await self.until(b"", seconds)
 
     def close(self) -> None:
         self.writer.close()

@@ -28,7 +28,8 @@ async def fake() -> AsyncIterator[FakeProvider]:
 
 async def test_a_request_is_kept_byte_for_byte(fake: FakeProvider) -> None:
     wire = await connect(fake.port)
-    head = b"POST /a%2Fb/../chat/completions?x=%7E&&y HTTP/1.1\r\nHost: a\r\nX-ODD: \xe9 1\r\nx-odd: 2\r\nContent-Length: 15\r\n\r\n"
+    head = b"POST /a%2Fb/../chat/completions?x=%7E&&y HTTP/1.1\r\n"
+    head += b"Host: a\r\nX-ODD: \xe9 1\r\nx-odd: 2\r\nContent-Length: 15\r\n\r\n"
     wire.send(head + b'{"model":"gpt"}')
     await wire.until(b'"fp_fake"}')
     wire.close()
@@ -141,7 +142,51 @@ async def test_a_client_that_does_not_read_an_answer_to_its_end(fake: FakeProvid
     await fake.until(lambda: fake.log[0].aborted)
 
 
-@pytest.mark.parametrize("model", ["ok@events=100000,size=400", "ok@events=3000,size=20000,gap=0.00001"])
+BIG = b"x" * 30_000_000
+
+
+@pytest.mark.parametrize("leave", ["half", "abort"])
+async def test_an_answer_that_was_written_but_not_taken(fake: FakeProvider, leave: str) -> None:
+    def at_once(talk: Conversation) -> None:
+        talk.send(talk.head(200, length=len(BIG)) + BIG)
+        if leave == "half":
+            talk.finish()
+
+    fake.scripts["big"] = at_once
+    wire = await connect(fake.port, limit=1024)
+    wire.send(request("big"))
+    await wire.until(b"HTTP/1.1 200 OK")
+    if leave == "half":
+        wire.writer.write_eof()
+    else:
+        wire.abort()
+    await fake.until(lambda: fake.log[0].aborted)
+    assert fake.log[0].ended in (Ended.CLIENT_LEFT, Ended.CLIENT_RESET)
+    wire.abort()
+
+
+async def test_a_reset_does_not_overtake_what_was_sent(fake: FakeProvider) -> None:
+    async def script(talk: Conversation) -> None:
+        talk.send(BIG)
+        await talk.wait_for_reset()
+
+    fake.scripts["big"] = script
+    wire = await connect(fake.port)
+    wire.send(request("big"))
+    assert len(await wire.rest()) == len(BIG) + len(RST)
+    wire.close()
+
+
+async def test_a_client_that_leaves_a_paced_stream_it_did_not_read(fake: FakeProvider) -> None:
+    wire = await connect(fake.port, limit=1024)
+    wire.send(request("ok@events=10000,size=200000,gap=0.0001", stream=True))
+    await fake.until(lambda: any(connection.paused is not None for connection in fake.open))
+    wire.abort()
+    await fake.until(lambda: not fake.open)
+    assert fake.log[0].aborted
+
+
+@pytest.mark.parametrize("model", ["ok@events=100000,size=400", "ok@events=1000,size=20000,gap=0.00001"])
 async def test_backpressure(fake: FakeProvider, model: str) -> None:
     wire = await connect(fake.port, limit=1024)
     wire.send(request(model, stream=True, headers=("Connection: close",)))
@@ -306,28 +351,24 @@ async def test_ipv6_urls() -> None:
     assert FakeProvider("::1", 80).url == "http://[::1]:80"
 
 
-CERTIFICATE = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-               "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1")  # fmt: skip
-
-
-async def test_tls(tmp_path: Path) -> None:
-    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-    subprocess.run([*CERTIFICATE, "-keyout", key, "-out", cert], check=True, capture_output=True)
+async def test_tls() -> None:
+    certificate = Path(__file__).with_name("localhost.pem")  # for 127.0.0.1 and localhost, signed by itself
     serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    serving.load_cert_chain(cert, key)
+    serving.load_cert_chain(certificate)
     async with FakeProvider(tls=serving) as fake:
         assert fake.url.startswith("https://")
-        wire = await connect(fake.port, ssl=ssl.create_default_context(cafile=str(cert)))
+        wire = await connect(fake.port, ssl=ssl.create_default_context(cafile=str(certificate)))
         wire.send(request("reset", stream=True))
         assert b"Detour " in await wire.rest()
         wire.abort()
         assert fake.log[0].ended is Ended.RESET
 
 
-@pytest.mark.parametrize("to_a_file", [False, True])
-async def test_as_a_process(tmp_path: Path, to_a_file: bool) -> None:
+@pytest.mark.parametrize("to", ["nowhere", "output", "file"])
+async def test_as_a_process(tmp_path: Path, to: str) -> None:
     log = tmp_path / "log.jsonl"
-    options = ["--log", str(log) if to_a_file else "-", "--keep", "20", "--model", "gpt=fail-503"]
+    options = {"nowhere": (), "output": ("--log", "-"), "file": ("--log", str(log))}[to]
+    options += ("--keep", "20", "--model", "gpt=fail-503")
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "proxy.fake", *options, stdout=subprocess.PIPE, cwd=ROOT
     )
@@ -342,7 +383,10 @@ async def test_as_a_process(tmp_path: Path, to_a_file: bool) -> None:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    [line] = [json.loads(line) for line in (log.read_bytes() if to_a_file else rest).splitlines()]
+    if to == "nowhere":
+        assert rest == b""
+        return
+    [line] = [json.loads(line) for line in (log.read_bytes() if to == "file" else rest).splitlines()]
     assert (line["model"], line["script"], line["status"], line["ended"]) == ("gpt", "fail-503", 503, "answered")
     assert line["target"] == "/v1/chat/completions"
     assert ["Host", "fake"] in line["headers"]

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import gzip
 import zlib
 from collections.abc import AsyncIterator
 
 import pytest
 
-from proxy.fake import Ended, FakeProvider
+from proxy.fake import Conversation, Ended, FakeProvider
 from tests.proxy.fake_wire import LEFT, RST, ask, connect, request, split
 
 
@@ -139,15 +140,23 @@ async def test_an_early_answer_on_a_line_that_stays_open(fake: FakeProvider) -> 
     assert fake.log[0].size == 1000
 
 
+async def test_a_slow_reader_of_a_body_that_is_there_already(fake: FakeProvider) -> None:
+    wire = await connect(fake.port)
+    wire.send(upload("slow-upload@delay=0.01"))
+    await wire.until(b"HTTP/1.1 200 OK")
+    wire.close()
+    assert fake.log[0].body == b"x" * 1000
+
+
 async def test_a_slow_reader(fake: FakeProvider) -> None:
     wire = await connect(fake.port)
-    wire.send(upload("slow-upload@delay=0.05", 100_000))
+    wire.send(upload("slow-upload@delay=0.05", 3_000_000))
     await wire.until(b"HTTP/1.1 200 OK")
     wire.close()
     seen = fake.log[0]
     assert seen.body_at is not None
     assert seen.body_at - seen.at >= 0.045
-    assert seen.body == b"x" * 100_000
+    assert seen.body == b"x" * 3_000_000
 
 
 @pytest.mark.parametrize(
@@ -159,6 +168,13 @@ async def test_broken_uploads(fake: FakeProvider, model: str, end: bytes, ended:
     assert await wire.rest() == end
     wire.close()
     assert (fake.log[0].ended, fake.log[0].complete) == (ended, False)
+
+
+async def test_an_idle_line_closed_after_a_slow_answer(fake: FakeProvider) -> None:
+    wire = await connect(fake.port)
+    wire.send(request("idle-close@gap=0.001,delay=0.001"))
+    assert (await wire.rest()).endswith(b'"fp_fake"}' + LEFT)
+    wire.close()
 
 
 async def test_idle_lines(fake: FakeProvider) -> None:
@@ -181,11 +197,34 @@ async def test_upgrade(fake: FakeProvider) -> None:
     head = await wire.until(b"early")
     assert head.startswith(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n")
     assert b"sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in head  # the example of RFC 6455, 1.3
-    wire.send(b"\x00\xff raw")
+    wire.send(b"\x00\xff")
+    await wire.until(b"\x00\xff")
+    wire.send(b" raw")
     await wire.until(b"\x00\xff raw")
     wire.close()
     await fake.until(lambda: fake.log[0].aborted)
     assert fake.log[0].body == b"early\x00\xff raw"
+
+
+async def test_what_comes_before_an_upgrade_is_agreed_to(fake: FakeProvider) -> None:
+    agree = asyncio.Event()
+
+    async def late(talk: Conversation) -> None:
+        await agree.wait()
+        queue = talk.tunnel()
+        talk.send(b"took " + await queue.get())
+        await talk.forever()
+
+    fake.scripts["late"] = late
+    wire = await connect(fake.port)
+    asking = ("Connection: Upgrade", "Upgrade: x", "x-fake-script: late")
+    wire.send(request(method="GET", headers=asking) + b"one ")
+    await fake.until(lambda: bool(fake.log))
+    wire.send(b"two")
+    await fake.until(lambda: any(connection._held == b"one two" for connection in fake.open))
+    agree.set()
+    await wire.until(b"took one two")
+    wire.close()
 
 
 async def test_an_upgrade_nobody_agreed_to(fake: FakeProvider) -> None:

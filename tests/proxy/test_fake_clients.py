@@ -64,8 +64,12 @@ async def test_chat_streamed(client: openai.AsyncOpenAI) -> None:
 
 async def test_completions(client: openai.AsyncOpenAI) -> None:
     whole = await client.completions.create(model="ok", prompt="Where to?")
-    stream = await client.completions.create(model="ok", prompt="Where to?", stream=True)
-    assert whole.choices[0].text == TEXT == "".join([chunk.choices[0].text async for chunk in stream])
+    stream = await client.completions.create(
+        model="ok", prompt="Where to?", stream=True, stream_options={"include_usage": True}
+    )
+    chunks = [chunk async for chunk in stream]
+    assert whole.choices[0].text == TEXT == "".join(chunk.choices[0].text for chunk in chunks if chunk.choices)
+    assert chunks[-1].usage is not None
 
 
 async def test_responses(client: openai.AsyncOpenAI) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -79,6 +81,15 @@ async def test_truncated_is_a_proper_end_without_a_terminal(fake: FakeProvider) 
     assert half.startswith(b'{"id":')
     assert not half.endswith(b"}")
     assert [seen.ended for seen in fake.log] == [Ended.ANSWERED] * 2
+
+
+async def test_nothing_before_a_stall(fake: FakeProvider) -> None:
+    wire = await connect(fake.port)
+    wire.send(request("stall@after=0,gap=0.01", stream=True))
+    await wire.until(b'"role":"assistant"')
+    wire.close()
+    await fake.until(lambda: fake.log[0].aborted)
+    assert fake.log[0].events == 0
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -163,3 +174,11 @@ async def test_head_requests_have_no_body(fake: FakeProvider, model: str) -> Non
     answer = await ask(fake.port, "fail-503", method="HEAD", headers=("x-fake-script: fail-503",))
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert answer.endswith(b"\r\n\r\n" + LEFT)
+
+
+def test_every_script_is_documented() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "scripted-provider.md").read_text(encoding="utf-8")
+    table = text.partition("## Scripts")[2].partition("## In tests")[0]
+    named = set(re.findall(r"`([a-z0-9-]+)`", "\n".join(row.split("|")[1] for row in table.splitlines() if "|" in row)))
+    assert FAULTS.keys() - {"fail"} <= named | {"fail"}
+    assert {name for name in named if find(name)[0].name == "ok"} == {"ok"}
