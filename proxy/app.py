@@ -60,7 +60,7 @@ def version() -> str:
 def run(config: Config) -> int:
     """Serve until told to stop; returns the exit status."""
     try:
-        assert_parser()
+        _check_parser()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(App(config).serve())
     except CannotStartError as error:
@@ -68,6 +68,13 @@ def run(config: Config) -> int:
         return CANNOT_START
     except KeyboardInterrupt:
         return STOPPED
+
+
+def _check_parser() -> None:
+    try:
+        assert_parser()
+    except RuntimeError as error:
+        raise CannotStartError(str(error)) from error
 
 
 class App:
@@ -90,7 +97,9 @@ class App:
         proxy_sockets = _bind("listen", settings.listen)
         admin_sockets = _bind("admin.listen", settings.admin.listen)
         servers = [await loop.create_server(self.plane.server, sock=sock, backlog=BACKLOG) for sock in proxy_sockets]
-        runner = web.AppRunner(self.admin, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        runner = web.AppRunner(
+            self.admin, access_log=None, logger=_silent(), handle_signals=False, shutdown_timeout=1.0
+        )
         await runner.setup()
         for sock in admin_sockets:
             await web.SockSite(runner, sock, backlog=BACKLOG).start()
@@ -186,6 +195,13 @@ class App:
         await plane.server.shutdown(0.1)
         plane.watch.stop()
         plane.pools.close()
+
+
+def _silent() -> logging.Logger:
+    """A logger for the HTTP parser of the admin port: it quotes what it refuses, keys included."""
+    logger = logging.getLogger("detour.admin.http")
+    logger.setLevel(logging.CRITICAL + 1)
+    return logger
 
 
 def _quiet_collector() -> None:

@@ -57,7 +57,7 @@ class Attempt:
     upgrade_rest: bytes | None = None
     _held_size = 0
     _kept: list[bytes] | None = None
-    _kept_size = 0
+    """The beginning of an error answer that was too long to hold, for its verdict."""
     _inspector: Inspector | None = None
     _decoder: Decoder | None = None
     _shape = ""
@@ -90,10 +90,10 @@ class Attempt:
 
     # -- the request's side ----------------------------------------------------------------------------------------
 
-    def begin(self, connection: Upstream, method: str) -> None:
-        """Use `connection`, on which a request with `method` is about to be written."""
+    def begin(self, connection: Upstream, method: str, upgrade: bytes | None = None) -> None:
+        """Use `connection`, on which a request with `method`, and perhaps `upgrade`, is about to be written."""
         self.connection = connection
-        connection.begin(self, method)
+        connection.begin(self, method, upgrade)
         self.relay.attach(connection)
         self._watch.add(self)
 
@@ -109,6 +109,10 @@ class Attempt:
         self.limit = limit
         self._first_due = now + limit
         self.due = min(self._first_due, self._total_due)
+
+    def time_to_connect(self, now: float) -> float:
+        """Seconds that making a connection may take from `now` on."""
+        return min(self.timeouts.connect, self._total_due - now)
 
     def writable(self) -> None:
         """The connection takes more of the request."""
@@ -137,13 +141,15 @@ class Attempt:
         elif not self.endpoint.generation:
             self._open(now)
         elif shape := _shape(reply.content_type, self.endpoint.name):
-            self._shape = shape
             self.streamed = True
-            self._inspector = Inspector(self.endpoint.name, self.endpoint.dialect, shape)
-            if self._first_due == _INF:
-                self._first_due = now + self.timeouts.first_byte
-            self.due = min(self._first_due, self._total_due, now + HOLD_TIME)
-            return
+            if self._decoder is None or not self._decoder.failed:
+                self._shape = shape
+                self._inspector = Inspector(self.endpoint.name, self.endpoint.dialect, shape)
+                if self._first_due == _INF:
+                    self._first_due = now + self.timeouts.first_byte
+                self.due = min(self._first_due, self._total_due, now + HOLD_TIME)
+                return
+            self._open(now)  # what cannot be read is not worth holding
         elif b"json" not in reply.content_type or (framing.length is not None and framing.length > HOLD_BODY):
             self._open(now)
         self.first_at = now
@@ -167,8 +173,6 @@ class Attempt:
                     self.end(Ending.COMPLETE)
                 return
             data = self._open(now)
-        elif self._kept is not None:
-            self._keep(self._kept, data)
         if done:
             self.relay.write(data, done=self.passes)
             self.end(Ending.COMPLETE)
@@ -201,7 +205,7 @@ class Attempt:
     def overdue(self, now: float) -> None:
         """A limit passed: which one, and was it the provider's?"""
         if now >= self._total_due:
-            self.limit = self._total_due - self.started_at
+            self.limit = self.timeouts.stream_total if self.peek.stream else self.timeouts.total
             self.end(Ending.TOTAL)
         elif self.connection is not None and self.connection.paused:
             # The client reads slowly; the provider is not to blame for what we do not take.
@@ -221,6 +225,14 @@ class Attempt:
 
     # -- ends ------------------------------------------------------------------------------------------------------
 
+    def not_connected(self, now: float) -> None:
+        """No connection came in the time there was: that of `connect`, or what was left of the total."""
+        if now >= self._total_due:
+            self.overdue(now)
+        else:
+            self.limit = self.timeouts.connect
+            self.end(Ending.CONNECT_TIMEOUT)
+
     def cancel(self, failure: Exception | None = None) -> None:
         """Stop the upstream at once: the client left, the process ends, or the caller's body failed as `failure` says.
 
@@ -239,8 +251,8 @@ class Attempt:
         """Give the client a complete answer that was held, as it came."""
         self.relay.write(self._open(self._watch.now()), done=True)
 
-    def facts(self) -> Facts:
-        """Everything the verdict needs."""
+    def facts(self, at: float | None = None) -> Facts:
+        """Everything the verdict needs; `at` is the Unix time of the attempt's end."""
         inspector = self._inspector
         reply = self.reply
         body = self._look_at() if inspector is None and reply is not None else b""
@@ -259,6 +271,7 @@ class Attempt:
             detail=self.detail,
             limit=self.limit,
             model="" if self.peek.model == NO_MODEL else self.peek.model,
+            now=at,
         )
 
     def good(self) -> bool:
@@ -288,7 +301,12 @@ class Attempt:
         """It is over, for the reason given; the first one counts."""
         self._conclude(ending, detail)
         connection, self.connection = self.connection, None
-        if connection is not None:
+        if connection is None:
+            return
+        if self.request_sent_at is None:
+            # What is missing of this request would be taken from the next one's bytes.
+            connection.abort()
+        else:
             connection.detach()
 
     # -- the gate --------------------------------------------------------------------------------------------------
@@ -314,22 +332,24 @@ class Attempt:
     def _open(self, now: float) -> bytes:
         """Open the gate: begin the client's answer, and return what was held."""
         held, self._held = self._held or [], None
+        if self.request_sent_at is None:
+            # An early answer: what the client still sends of its body cannot be told from a next request's bytes.
+            self.relay.close = True
         reply = self.reply or _NO_REPLY
         if reply.status >= 400:
-            self._kept, self._kept_size = list(held), self._held_size
+            self._kept = held
         upstream = now - (self.request_sent_at or self.started_at)
         self.relay.start(reply, now=now, upstream=upstream, shape=self._shape)
         return held[0] if len(held) == 1 else b"".join(held)
 
-    def _keep(self, kept: list[bytes], data: bytes) -> None:
-        """Keep the beginning of an error answer that is too long to hold, for its verdict."""
-        if self._kept_size < HOLD_BODY:
-            kept.append(data)
-            self._kept_size += len(data)
-
     def _inspect(self, inspector: Inspector, data: bytes, done: bool, now: float) -> None:
-        if data:
-            inspector.feed(data if self._decoder is None else self._decoder.feed(data))
+        decoder = self._decoder
+        if decoder is None:
+            inspector.feed(data)
+        else:
+            inspector.feed(decoder.feed(data))
+            if decoder.failed:
+                inspector.content += len(data)  # what cannot be read counts as it comes
         if done:
             inspector.close()
         if inspector.content != self._content:
@@ -341,8 +361,7 @@ class Attempt:
             # Before content nothing is promised yet: the provider's own answer passes to its own end.
             self.passes = not self._content
         elif done:
-            unread = self._decoder is not None and self._decoder.failed
-            self.passes = inspector.terminal or unread or not self._expects_terminal()
+            self.passes = inspector.terminal or not self._expects_terminal()
 
     def _expects_terminal(self) -> bool:
         if self._decoder is not None and self._decoder.failed:

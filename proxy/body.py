@@ -74,6 +74,11 @@ class Body:
         self.due = float("inf")
 
     @property
+    def judged(self) -> bool:
+        """Whether it belongs to a request that is judged as a generation; such bodies alone have a limit."""
+        return self.limit > 0
+
+    @property
     def whole(self) -> bool:
         """Whether all of it is in memory."""
         return self.complete and len(self.data) == self.size

@@ -161,8 +161,8 @@ def _healthcheck(arguments: argparse.Namespace) -> int:
         connection.request("GET", "/readyz")
         answer = connection.getresponse()
         text = answer.read(500).decode("utf-8", "replace").strip()
-    except OSError as error:
-        print(f"not ready: no answer on {listen}: {error.strerror or error}", file=sys.stderr)
+    except (OSError, http.client.HTTPException) as error:
+        print(f"not ready: no answer on {listen}: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
         return FAILED
     finally:
         connection.close()

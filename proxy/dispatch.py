@@ -69,6 +69,7 @@ class Dispatch:
             verdict = self._settle(step, attempt, permit)
         except RefusedError:
             self.attempts -= 1
+            self._relay.label = _label(step, self.attempts, self._relay.request_id)
             raise
         except BaseException:
             last = self._attempt or attempt
@@ -124,10 +125,10 @@ class Dispatch:
         limits = self._plane.config.settings.limits
         pool = self._plane.pools.of(step.provider.origin)
         try:
-            return await pool.connect(step.timeouts.connect, limits.connections, limits.pool_wait)
+            limit = attempt.time_to_connect(self._plane.loop.time())
+            return await pool.connect(limit, limits.connections, limits.pool_wait)
         except ConnectTimeoutError:
-            attempt.limit = step.timeouts.connect
-            attempt.end(Ending.CONNECT_TIMEOUT)
+            attempt.not_connected(self._plane.loop.time())
         except UnreachableError as error:
             attempt.end(Ending.UNREACHABLE, str(error))
         except PoolWaitError as error:
@@ -140,7 +141,8 @@ class Dispatch:
         try:
             await attempt.finished
         finally:
-            await self._stop_upload()
+            if self._upload is not None:
+                await self._stop_upload(self._upload)
         if attempt.failure is not None:
             raise attempt.failure
 
@@ -156,7 +158,7 @@ class Dispatch:
             head += b"Content-Length: %d\r\n\r\n" % asked.length
         else:
             head += b"\r\n"
-        attempt.begin(connection, asked.method)
+        attempt.begin(connection, asked.method, self._upgrade)
         body = asked.body
         data = body.data
         if asked.scan.chunked:
@@ -174,6 +176,11 @@ class Dispatch:
             attempt.drained = asyncio.Event()
             self._upload = self._plane.loop.create_task(self._send_rest(attempt, attempt.drained, connection))
 
+    @property
+    def _upgrade(self) -> bytes | None:
+        """The protocols the caller asks for, where they can be tunnelled."""
+        return self._asked.scan.upgrade if self._request.message.upgrade else None
+
     def _head(self, step: Step, streamed: bool) -> bytes:
         """The request's head up to its framing; the same for all requests that go the same way."""
         asked, scan = self._asked, self._asked.scan
@@ -186,7 +193,7 @@ class Dispatch:
             accept_encoding=headers.accept_encoding(scan, streamed) if asked.endpoint.generation else None,
             extra=asked.placed.extra,
             drop=asked.placed.drop,
-            upgrade=scan.upgrade if self._request.message.upgrade else None,
+            upgrade=self._upgrade,
         )
 
     async def _send_rest(self, attempt: Attempt, drained: asyncio.Event, connection: Upstream) -> None:
@@ -197,11 +204,10 @@ class Dispatch:
         except Exception as error:
             attempt.cancel(error)
 
-    async def _stop_upload(self) -> None:
-        upload, self._upload = self._upload, None
-        if upload is not None:
-            upload.cancel()
-            await asyncio.gather(upload, return_exceptions=True)
+    async def _stop_upload(self, upload: asyncio.Task[None]) -> None:
+        self._upload = None
+        upload.cancel()
+        await asyncio.gather(upload, return_exceptions=True)
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
@@ -210,7 +216,7 @@ class Dispatch:
         plane = self._plane
         now = plane.loop.time()
         at = plane.wall()
-        verdict = SUCCESS if attempt.good() else judge(attempt.facts())
+        verdict = SUCCESS if attempt.good() else judge(attempt.facts(at))
         began = attempt.request_sent_at or attempt.started_at
         took = now - began
         self.upstream_time += took

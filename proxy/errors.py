@@ -70,10 +70,11 @@ def body(dialect: str | None, refusal: Refusal) -> bytes:
 
 def answer(dialect: str | None, refusal: Refusal, *, close: bool, head_only: bool, extra: bytes = b"") -> bytes:
     """The whole HTTP/1.1 answer; without its body for a HEAD request. `extra` are header lines with their ends."""
-    content = body(dialect, refusal)
+    content = b"" if refusal.status == 204 else body(dialect, refusal)
     head = [f"HTTP/1.1 {refusal.status} {_PHRASES.get(refusal.status, '')}"]
     head += [f"{name}: {value}" for name, value in refusal.headers]
-    head += ["Content-Type: application/json", f"Content-Length: {len(content)}"]
+    if content:
+        head += ["Content-Type: application/json", f"Content-Length: {len(content)}"]
     if close:
         head.append("Connection: close")
     lines = "\r\n".join(head).encode("latin-1", "replace")

@@ -58,7 +58,13 @@ class Exchange:
     async def run(self) -> Written:
         """Serve the request. Raises only `CancelledError`, when the client left."""
         try:
-            asked = self._asked = await self._ask(*self._find_way())
+            way, length = self._find_way()
+            body = self._body = self._open_body(way, length)
+            if self._request.payload.is_eof():
+                body.take()
+            elif body.judged:
+                await body.collect(self._plane.replay.room(self._plane.config.settings.limits.replay))
+            asked = self._asked = self._ask(way, length, body)
             dispatch = self._dispatch = Dispatch(self._plane, self._request, self._relay, asked)
             for step in plan(asked.route, asked.peek, self._plane.config):
                 await dispatch.to(step)
@@ -88,35 +94,36 @@ class Exchange:
         message, connection = request.message, request.connection
         if connection.head_size > HEAD_BYTES and _head_size(request) > HEAD_BYTES:
             raise RefusedError(Refusal(431, "invalid_request_error", TOO_LARGE))
-        raw, known = message.raw_headers, connection.known
+        known = connection.known
         if known is not None:
-            length = known.length(plane.config, request.method, message.path, raw)
+            length = known.length(plane.config, message)
             if length is not None:
                 self._way = known.way
                 return known.way, length
         way = self._way = find_way(message, request.method, plane.config, plane.name)
         if way.refusal is None:
-            connection.known = Known(way, plane.config, request.method, message.path, raw)
+            connection.known = Known(way, plane.config, message)
         length = way.scan.content_length
         return way, -1 if length is None else length
 
-    async def _ask(self, way: Way, length: int) -> Asked:
-        """Have the body in memory as far as judging and another attempt need it, and look into it."""
-        plane, request = self._plane, self._request
-        endpoint, route, placed, scan = way.endpoint, way.route, way.placed, way.scan
-        if way.refusal is not None or endpoint is None or route is None or placed is None:
-            raise RefusedError(way.refusal or Refusal(500, "internal_error", "the request was not routed"))
-        limits = plane.config.settings.limits
-        cap = limits.request_body if endpoint.generation else 0
+    def _open_body(self, way: Way, length: int) -> Body:
+        """The body to be read: that of a judged request as far as judging and another attempt need it."""
+        plane, endpoint = self._plane, way.endpoint
+        if way.refusal is not None:
+            raise RefusedError(way.refusal)
+        judged = endpoint is not None and endpoint.generation
+        cap = plane.config.settings.limits.request_body if judged else 0
         if cap and length > cap:
             raise RefusedError(answers.too_large(cap))
-        body = self._body = Body(request, plane.replay, plane.watch, expects=scan.expect, limit=cap)
-        if request.payload.is_eof():
-            body.take()
-        elif endpoint.generation:
-            await body.collect(plane.replay.room(limits.replay))
-        seen = peek(endpoint, route.path, scan.content_type, body.data, route.provider.prefix)
-        return Asked(request.method, route, endpoint, placed, scan, way.heads, length, body, seen)
+        return Body(self._request, plane.replay, plane.watch, expects=way.scan.expect, limit=cap)
+
+    def _ask(self, way: Way, length: int, body: Body) -> Asked:
+        """What is asked for, now that the body can be looked into."""
+        endpoint, route, placed = way.endpoint, way.route, way.placed
+        if endpoint is None or route is None or placed is None:
+            raise RefusedError(Refusal(500, "internal_error", "the request was not routed"))
+        seen = peek(endpoint, route.path, way.scan.content_type, body.data, route.provider.prefix)
+        return Asked(self._request.method, route, endpoint, placed, way.scan, way.heads, length, body, seen)
 
     def _refuse(self, refusal: Refusal) -> None:
         """Give the client an answer of ours, in its dialect."""
@@ -149,23 +156,24 @@ class Exchange:
         if body is not None:
             size = body.size
             body.release()
-        if self._cancelled:
-            result = "cancelled"
+        if dispatch is None or seen is None:
+            result, attempts, upstream, model, streamed = "rejected", 0, 0.0, NO_MODEL, False
         else:
-            result = dispatch.result if dispatch is not None else "rejected"
-        plane.recorder.answer(
+            result, attempts, upstream = dispatch.result, dispatch.attempts, dispatch.upstream_time
+            model, streamed = seen.peek.model, seen.peek.stream
+        plane.ended(
             Answer(
                 relay.request_id,
                 self._request.method,
-                way.route.provider.name if way is not None and way.route is not None else "",
-                seen.peek.model if seen is not None else NO_MODEL,
+                way.provider if way is not None else "",
+                model,
                 way.endpoint.name if way is not None and way.endpoint is not None else "",
                 relay.status,
-                result,
-                seen.peek.stream if seen is not None else False,
-                dispatch.attempts if dispatch is not None else 0,
+                "cancelled" if self._cancelled else result,
+                streamed,
+                attempts,
                 plane.loop.time() - relay.began_at,
-                dispatch.upstream_time if dispatch is not None else 0.0,
+                upstream,
                 size,
                 relay.bytes_out,
                 plane.wall(),

@@ -119,7 +119,7 @@ def scan(raw: Iterable[Pair], *, version10: bool = False) -> Scan:
         found[b"content-type"][0] if b"content-type" in found else b"",
         int(lengths[0]) if lengths and bad is None else None,
         b"transfer-encoding" in found,
-        b"expect" in found and any(value.lower() == b"100-continue" for value in found[b"expect"]),
+        b"expect" in found and not version10 and any(value.lower() == b"100-continue" for value in found[b"expect"]),
         upgrade,
         encodings,
         get(b"via", []),

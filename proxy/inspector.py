@@ -14,7 +14,7 @@ from proxy.inband import InBandError
 from proxy.readers import failure, reader
 from proxy.sight import CONTENT, Sight
 from proxy.sse import Splitter
-from proxy.steady import frame, plain
+from proxy.steady import Frame, learn
 
 __all__ = ["InBandError", "Inspector"]
 
@@ -43,9 +43,8 @@ class Inspector:
     """
 
     __slots__ = (
-        "_after",
         "_array",
-        "_before",
+        "_frame",
         "_lessons",
         "_read",
         "_split",
@@ -71,21 +70,15 @@ class Inspector:
         self._read = reader(terminals.grammar(dialect, endpoint_name))
         self._split = Splitter() if shape == "sse" else None
         self._array = Elements() if shape == "array" else None
-        self._before = self._after = b""
+        self._frame: Frame | None = None
         self._lessons = LESSONS
 
     def feed(self, data: bytes) -> None:
         """Look at the next bytes of the body."""
         split = self._split
         if split is not None:
-            before, after = self._before, self._after
-            if (
-                before
-                and not split.open
-                and data.startswith(before)
-                and data.endswith(after)
-                and plain(data, len(before), len(data) - len(after))
-            ):
+            frame = self._frame
+            if frame is not None and not split.open and frame.fits(data):
                 self.events += 1
                 self.content += 1
                 return
@@ -120,9 +113,7 @@ class Inspector:
         if head not in usual or head + payload + end != data:
             return  # not one event by itself
         self._lessons -= 1
-        framed = frame(name, payload, self._read)
-        if framed is not None:
-            self._before, self._after = head + framed[0], framed[1] + end
+        self._frame = learn(head, name, payload, end, self._read) or self._frame
 
     def _elements(self, array: Elements, data: bytes) -> None:
         for element in array.feed(data):

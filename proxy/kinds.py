@@ -175,7 +175,7 @@ POLICY: Final = frozenset(
 POLICY_TEXT: Final = re.compile(
     r"usage polic|usage guidelines|content polic|content management policy|content filter|safety system"
     r"|content exists risk|considered high risk|requires moderation|was flagged|flagged (?:as|for|by)"
-    r"|inappropriate content"
+    r"|inappropriate content|responsible ai"
     r"|violat\w+ (?:\w+ ){0,3}polic"
 )
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
 from typing import IO, Any, Final
-
-import msgspec
 
 from config.settings import Log
 from config.words import LogFormat
@@ -30,7 +29,8 @@ class JsonLines(logging.Formatter):
         line.update((key, value) for key, value in vars(record).items() if key not in _STANDARD)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(_plain(line)).decode()
+        # ASCII alone: what is no text (lone surrogates) and what a terminal obeys (C1) is escaped as well.
+        return json.dumps(_plain(line))
 
 
 class Text(logging.Formatter):
@@ -47,7 +47,7 @@ class Text(logging.Formatter):
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         colour = _COLOURS.get(record.levelname, "") if self._colours else ""
         line = f"{clock} {colour}{record.levelname.lower():7}{chr(27) + '[0m' if colour else ''} {text}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        return f"{line}\n{_indented(self.formatException(record.exc_info))}" if record.exc_info else line
 
 
 def set_up(settings: Log, stream: IO[str] | None = None) -> None:
@@ -76,3 +76,8 @@ def _plain(line: dict[str, Any]) -> dict[str, Any]:
 
 def _visible(text: str) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def _indented(text: str) -> str:
+    """The lines of a traceback, none of which can pass for a line of the log."""
+    return "\n".join(f"  {_visible(line)}" for line in text.splitlines())

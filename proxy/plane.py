@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Protocol
 
 from proxy.body import ReplayMemory
 from proxy.exchange import Exchange
@@ -69,15 +69,17 @@ class DataPlane:
         """A name for one exchange, unlike any other instance's."""
         return f"{self.instance}-{next(self._numbers):x}"
 
-    async def handle(self, request: Request) -> Written:
-        """Serve one request of a client."""
+    def handle(self, request: Request) -> Coroutine[Any, Any, Written]:
+        """Serve one request of a client, from here to `ended`."""
         self.in_flight += 1
-        try:
-            return await Exchange(self, request).run()
-        finally:
-            self.in_flight -= 1
-            if self.draining and not self.in_flight:
-                self.idle.set()
+        return Exchange(self, request).run()
+
+    def ended(self, answer: Answer) -> None:
+        """One exchange is over, and this is what its client got."""
+        self.in_flight -= 1
+        if self.draining and not self.in_flight:
+            self.idle.set()
+        self.recorder.answer(answer)
 
     async def drain(self, limit: float) -> int:
         """Have answers close their connections, wait `limit` seconds for exchanges to end; returns how many did not."""

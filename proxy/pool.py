@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from proxy.connect import UnreachableError
 from proxy.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -53,21 +54,27 @@ class Pool:
             PoolWaitError: the cap is reached and nothing came free in time.
         """
         if cap and len(self._open) + self.connecting >= cap:
-            await self._turn(wait, cap)
+            if self._idle:
+                # It rested too long for this request, or it would have been taken: a new one gets its place.
+                rested = self._idle.pop(0)
+                self._open.discard(rested)
+                rested.abort()
+            else:
+                await self._turn(wait, cap)
             reused = self.take(self._loop.time())
             if reused is not None:
                 return reused
         self.connecting += 1
         try:
             made = await self._connector.open(self.origin, lambda: Upstream(self), limit)
+            if made.transport is None:
+                # Gone between the handshake and here: nobody would ever be told.
+                raise UnreachableError(f"connection to {self.origin.host}:{self.origin.port} closed at once")
         except BaseException:
             self._wake()
             raise
         finally:
             self.connecting -= 1
-        if made.transport is None:
-            # Gone between the handshake and here; the first write would find out, `forget` was already told.
-            return made
         self._open.add(made)
         return made
 
@@ -103,9 +110,12 @@ class Pool:
     async def _turn(self, wait: float, cap: int) -> None:
         try:
             async with asyncio.timeout(wait):
+                queue = self._waiters.append
                 while not self._idle and len(self._open) + self.connecting >= cap:
                     turn: asyncio.Future[None] = self._loop.create_future()
-                    self._waiters.append(turn)
+                    queue(turn)
+                    # Should somebody else be quicker to take what its turn was for, it is still the next.
+                    queue = self._waiters.appendleft
                     try:
                         await turn
                     except BaseException:

@@ -24,6 +24,9 @@ from proxy.terminals import PINGS, Family, Grammar
 Reader = Callable[[bytes, bytes], Sight]
 """What the event with this name and data is."""
 
+_CUT: Final = LIMIT - len(b"data: ")
+"""An event that is no JSON and at least this large was cut: its line was `LIMIT` long."""
+
 _DONE: Final = b"[DONE]"
 _HEAD: Final = 2048
 _TYPE: Final = re.compile(rb'"type"\s*:\s*"([^"\\]{1,128})"')
@@ -100,7 +103,7 @@ def choices_full(name: bytes, payload: bytes) -> Sight:
         return TERMINAL
     document = parse(payload)
     if not isinstance(document, dict):
-        return NOTHING if len(payload) < LIMIT else CONTENT
+        return NOTHING if len(payload) < _CUT else CONTENT
     found = [choice for choice in _list(document.get("choices")) if isinstance(choice, dict)]
     content = any(filled(choice.get(key)) for choice in found for key in ("delta", "message", "text", "logprobs"))
     finish = next((reason for choice in found if (reason := _word(choice.get("finish_reason")))), None)
@@ -136,7 +139,7 @@ def typed_full(grammar: Grammar, name: bytes, payload: bytes) -> Sight:
     """The same, by a whole parse."""
     document = parse(payload)
     if not isinstance(document, dict):
-        if len(payload) < LIMIT:
+        if len(payload) < _CUT:
             return PING if _decoded(name) in PINGS else NOTHING
         document = _head(name, payload)
     kind = _word(document.get("type")) or _decoded(name)
@@ -212,7 +215,7 @@ def candidates_full(payload: bytes) -> Sight:
     """The same, by a whole parse."""
     document = parse(payload)
     if not isinstance(document, dict):
-        return Sight(error=error_in(document)) if len(payload) < LIMIT else CONTENT
+        return Sight(error=error_in(document)) if len(payload) < _CUT else CONTENT
     found = [item for item in _list(document.get("candidates")) if isinstance(item, dict)]
     finish = next((reason for item in found if (reason := _word(item.get("finishReason")))), None)
     blocked = _word(_dict(document.get("promptFeedback")).get("blockReason"))

@@ -5,7 +5,8 @@ Fields keep order, case and number; what concerns one connection only stops here
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import operator
+from collections.abc import Collection
 from typing import Final
 
 from msgspec import Struct
@@ -17,7 +18,16 @@ from proxy.names import Names
 _NAMES: Final = Names(HOP_BY_HOP | {b"content-length", b"content-type", b"content-encoding"})
 _HARMLESS: Final = frozenset((b"keep-alive", b"close", b"Keep-Alive", b"Close"))
 _CONTROL: Final = bytes((*range(0x09), *range(0x0A, 0x20), 0x7F))
-_NONE: Final[list[bytes]] = []
+_PASSING: Final = (b"", b"content-type", b"content-encoding")
+
+MOST_KNOWN: Final = 1024
+MOST_NAMES: Final = 64
+LONGEST_NAMES: Final = 2048
+"""Bounds of what is remembered: sets of names, names in a set, bytes of all names in a set."""
+
+_name: Final = operator.itemgetter(0)
+_join: Final = b": ".join
+_known: Final[dict[tuple[bytes, ...], _Places]] = {}
 
 
 class Reply(Struct):
@@ -62,46 +72,69 @@ class Reply(Struct):
         )
 
 
-def read(method: str, status: int, reason: bytes, version10: bool, raw: Iterable[Pair]) -> Reply | str:
+class _Places(Struct, frozen=True):
+    """Where in a head the fields are that mean something here; -1 for none. `passing` are those that go on."""
+
+    passing: tuple[int, ...]
+    lengths: tuple[int, ...]
+    encodings: tuple[int, ...]
+    connection: tuple[int, ...]
+    content_type: int
+    content_encoding: int
+    upgrade: int
+
+
+def read(method: str, status: int, reason: bytes, version10: bool, raw: list[Pair]) -> Reply | str:
     """Read the head of the answer to `method`, or say what is wrong with it (proxy-rules 6).
 
     `version10` says that it came as HTTP/1.0.
     """
-    lines: list[bytes] = []
-    content_type = encoding = upgrade = b""
-    lengths = encodings = connection = _NONE
-    for pair in raw:
-        name = _NAMES[pair[0]]
-        if not name:
-            lines.append(b": ".join(pair))
-        elif name == b"content-type":
-            lines.append(b": ".join(pair))
-            content_type = pair[1].lower()
-        elif name == b"content-length":
-            lengths = [*lengths, pair[1]]
-        elif name == b"transfer-encoding":
-            encodings = [*encodings, pair[1]]
-        elif name == b"connection":
-            connection = [*connection, pair[1]]
-        elif name == b"content-encoding":
-            lines.append(b": ".join(pair))
-            encoding = pair[1].strip().lower()
-        elif name == b"upgrade":
-            upgrade = pair[1]
+    names = tuple(map(_name, raw))
+    places = _known.get(names) or _look(names)
+    lengths = [raw[at][1] for at in places.lengths]
+    encodings = [raw[at][1] for at in places.encodings]
     problem = defect(encodings, lengths, version10)
     if problem is not None:
         return problem
+    lines = list(map(_join, map(raw.__getitem__, places.passing)))
     close = version10
-    if connection:
+    if places.connection:
+        connection = [raw[at][1] for at in places.connection]
         if len(connection) == 1 and connection[0] in _HARMLESS:
             close = connection[0] in (b"close", b"Close")
         else:
             named = options(connection)
             lines = [line for line in lines if _passes(line.partition(b":")[0].lower(), named)]
             close = b"close" in named or (version10 and b"keep-alive" not in named)
-    framing = _framing(method, status, encodings, lengths, close)
-    # The parser lets control bytes pass in the reason; a client might not.
-    return Reply(status, reason.translate(None, _CONTROL), lines, framing, content_type, encoding, upgrade)
+    return Reply(
+        status,
+        # The parser lets control bytes pass in the reason; a client might not.
+        reason if reason.isalpha() else reason.translate(None, _CONTROL),
+        lines,
+        _framing(method, status, encodings, lengths, close),
+        raw[places.content_type][1].lower() if places.content_type >= 0 else b"",
+        raw[places.content_encoding][1].strip().lower() if places.content_encoding >= 0 else b"",
+        raw[places.upgrade][1] if places.upgrade >= 0 else b"",
+    )
+
+
+def _look(names: tuple[bytes, ...]) -> _Places:
+    """Find the fields by their names: a provider sends the same ones with every answer, so this is remembered."""
+    found: dict[bytes, list[int]] = {}
+    for at, field in enumerate(names):
+        found.setdefault(_NAMES[field], []).append(at)
+    places = _Places(
+        tuple(sorted(at for name in _PASSING for at in found.get(name, ()))),
+        tuple(found.get(b"content-length", ())),
+        tuple(found.get(b"transfer-encoding", ())),
+        tuple(found.get(b"connection", ())),
+        *(found.get(name, (-1,))[-1] for name in (b"content-type", b"content-encoding", b"upgrade")),
+    )
+    if len(names) <= MOST_NAMES and sum(map(len, names)) <= LONGEST_NAMES:
+        if len(_known) >= MOST_KNOWN:
+            _known.clear()
+        _known[names] = places
+    return places
 
 
 def _framing(method: str, status: int, encodings: list[bytes], lengths: list[bytes], close: bool) -> Framing:

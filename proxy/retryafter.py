@@ -16,9 +16,9 @@ from typing import Final
 LONGEST: Final = 366 * 86400.0
 """More seconds than this no provider means."""
 
-_NUMBER: Final = re.compile(r"\d{1,15}(?:\.\d{0,12})?|\.\d{1,12}")
-_PARTS: Final = re.compile(r"(?:(?:\d{1,9}(?:\.\d{1,12})?)(?:ms|us|µs|ns|d|h|m|s)){1,7}")
-_PART: Final = re.compile(r"(\d{1,9}(?:\.\d{1,12})?)(ms|us|µs|ns|d|h|m|s)")
+_NUMBER: Final = re.compile(r"[0-9]{1,15}(?:\.[0-9]{0,12})?|\.[0-9]{1,12}")
+_PARTS: Final = re.compile(r"(?:(?:[0-9]{1,9}(?:\.[0-9]{1,12})?)(?:ms|us|µs|ns|d|h|m|s)){1,7}")
+_PART: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,12})?)(ms|us|µs|ns|d|h|m|s)")
 _UNITS: Final = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
 _REMAINING: Final = b"x-ratelimit-remaining"

@@ -8,6 +8,7 @@ methods the parser has never heard of. A handler writes to the transport itself 
 from __future__ import annotations
 
 import asyncio
+import re
 import select
 import socket
 from collections.abc import Awaitable, Callable
@@ -46,6 +47,7 @@ METHODS: Final = frozenset(
     b"UNLINK SOURCE QUERY".split()
 )
 """What the parser knows; other tokens are shown to it as POST and put back afterwards."""
+_USUAL: Final = (b"POST ", b"GET ")
 LONGEST_METHOD: Final = 32
 _BLANK: Final = b"\r\n\r\n"
 _TOKEN: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -116,10 +118,22 @@ class BadBodyError(Exception):
 class ClientConnection(RequestHandler):
     """One client connection."""
 
-    __slots__ = ("_body", "_fresh", "_head_bytes", "_head_timer", "_held", "_odd_method", "flow", "head_size", "known")
+    __slots__ = (
+        "_body",
+        "_fresh",
+        "_head_bytes",
+        "_head_timer",
+        "_held",
+        "_odd_method",
+        "_stalled",
+        "flow",
+        "head_size",
+        "known",
+    )
 
     def __init__(self, manager: Server, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
+        self._stalled = manager.stalled
         self.flow: Flow | None = None
         self.known: Known | None = None
         """What the last head on this connection decided."""
@@ -143,14 +157,14 @@ class ClientConnection(RequestHandler):
             super().data_received(data)
             return
         fresh = self._fresh
-        if fresh:
+        if fresh and not (data.startswith(_USUAL) and not self._held):
             data = self._known_method(data)
         known, size = self._request_count, self._body.total_bytes
         super().data_received(data)
         new = self._request_count - known
         if new:
             size = 0
-            self._head_came(self._messages, new)
+            self._head_came(self._messages, new, len(data))
         elif not data or self._force_close:
             return
         elif fresh or self._head_bytes:
@@ -158,25 +172,31 @@ class ClientConnection(RequestHandler):
             self._head_bytes += len(data)
             self._head_waits()
             return
-        size = self._body.total_bytes - size
-        self._fresh = (
-            self._body.is_eof()
-            and bool(data)
-            and (size == len(data) or data.endswith(_BLANK) or data[: len(data) - size].endswith(_BLANK))
-        )
+        body = self._body
+        if not body.is_eof():
+            self._fresh = False
+            return
+        end = len(data)
+        size = body.total_bytes - size
+        # The body ended with this read: what it ended in is either all body, or a blank line before the body or behind.
+        self._fresh = end > 0 and (data.endswith(_BLANK, 0, end - size) or size == end or data.endswith(_BLANK))
 
     @property
     def _busy(self) -> bool:
         """Whether a request is served or waits to be."""
         return self._current_request is not None or bool(self._messages)
 
-    def _head_came(self, messages: deque[Any], new: int) -> None:
-        """The last `new` of `messages` came with this read; the first of them may have a method put aside."""
-        self._head_done()
-        message, payload = messages[-new]
-        if self._odd_method and isinstance(message, http_parser.RawRequestMessage):
-            messages[-new] = (message._replace(method=self._odd_method), payload)
-        self._odd_method = ""
+    def _head_came(self, messages: deque[Any], new: int, size: int) -> None:
+        """The last `new` of `messages` came with this read of `size` bytes; the first may have a method put aside."""
+        self.head_size, self._head_bytes = self._head_bytes + size, 0
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        if self._odd_method:
+            message, payload = messages[-new]
+            if isinstance(message, http_parser.RawRequestMessage):
+                messages[-new] = (message._replace(method=self._odd_method), payload)
+            self._odd_method = ""
         message, payload = messages[-1]
         if isinstance(message, http_parser.RawRequestMessage):
             self._body = payload
@@ -185,26 +205,18 @@ class ClientConnection(RequestHandler):
             self._body.set_exception(BadBodyError("the request's body breaks its framing"))
 
     def _known_method(self, data: bytes) -> bytes:
-        """`data` with a method the parser knows, the real one put aside."""
+        """`data` with a method the parser knows, the real one put aside; held back until a method is whole."""
         data, self._held = self._held + data, b""
         end = data.find(b" ", 0, LONGEST_METHOD + 1)
-        method = data[:end] if end >= 0 else data
-        if method in METHODS or not method or not _TOKEN.issuperset(method):
+        method = data[:end] if end >= 0 else data[: LONGEST_METHOD + 1]
+        if (end >= 0 and method in METHODS) or not _TOKEN.issuperset(method) or not 0 < len(method) <= LONGEST_METHOD:
             return data
         if end < 0:
-            if len(data) <= LONGEST_METHOD:
-                self._held = data
-                self._head_waits()
-                return b""
-            return data
+            self._held = data
+            self._head_waits()
+            return b""
         self._odd_method = method.decode("ascii")
         return b"POST" + data[end:]
-
-    def _head_done(self) -> None:
-        self.head_size, self._head_bytes = self._head_bytes, 0
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
 
     def _head_waits(self) -> None:
         if self._head_bytes > HEAD_BYTES and not self._busy:
@@ -233,9 +245,7 @@ class ClientConnection(RequestHandler):
             self._head_timer.cancel()
             self._head_timer = None
         self.flow = None
-        server = self._manager
-        if isinstance(server, Server):
-            server.stalled.discard(self)
+        self._stalled.discard(self)
         super().connection_lost(exc)
 
     # -- flow control ----------------------------------------------------------------------------------------------
@@ -243,15 +253,13 @@ class ClientConnection(RequestHandler):
     def pause_reading(self) -> None:
         """The body's reader is full; from here on a client's leaving is not read, so it is looked for."""
         super().pause_reading()
-        if isinstance(self._manager, Server):
-            self._manager.stalled.add(self)
+        self._stalled.add(self)
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """The body's reader has room. aiohttp calls this for every body, mostly with nothing to resume."""
         if not self._reading_paused:
             return
-        if isinstance(self._manager, Server):
-            self._manager.stalled.discard(self)
+        self._stalled.discard(self)
         super().resume_reading(resume_parser)
 
     def pause_writing(self) -> None:
@@ -268,14 +276,14 @@ class ClientConnection(RequestHandler):
 
     def hold(self) -> None:
         """Read no more of a tunnel until `let_go`: the other end cannot keep up."""
-        if self.transport is not None and isinstance(self._manager, Server):
+        if self.transport is not None:
             self.transport.pause_reading()
-            self._manager.stalled.add(self)
+            self._stalled.add(self)
 
     def let_go(self) -> None:
         """Read on."""
-        if self.transport is not None and isinstance(self._manager, Server):
-            self._manager.stalled.discard(self)
+        if self.transport is not None:
+            self._stalled.discard(self)
             self.transport.resume_reading()
 
     def look_for_leaving(self) -> None:
@@ -371,5 +379,5 @@ def assert_parser() -> None:
         raise RuntimeError(
             "aiohttp runs without its C parser here; install a wheel with it (unset AIOHTTP_NO_EXTENSIONS)"
         )
-    if tuple(int(part) for part in aiohttp.__version__.split(".")[:3]) < (3, 14, 3):
+    if tuple(int(part) for part in re.findall(r"\d+", aiohttp.__version__)[:3]) < (3, 14, 3):
         raise RuntimeError(f"aiohttp {aiohttp.__version__} is too old; 3.14.3 is the oldest that works")

@@ -11,6 +11,7 @@ call there.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
 import httptools
@@ -20,9 +21,13 @@ from proxy.reply import Reply, read
 if TYPE_CHECKING:
     from proxy.pool import Pool
 
+log = logging.getLogger("detour.proxy")
+
 READ_SIZE: Final = 64 * 1024
 HEAD_LIMIT: Final = 128 * 1024
 """Most bytes an answer's head may have; a provider sending more is broken."""
+
+_VERSIONS: Final = ("1.1", "1.0")
 
 _shared = bytearray(READ_SIZE)
 _view = memoryview(_shared)
@@ -80,6 +85,7 @@ class Upstream(asyncio.BufferedProtocol):
         "_reply",
         "_told",
         "_tunnel",
+        "_upgrade",
         "blocked",
         "idle_since",
         "pool",
@@ -111,6 +117,7 @@ class Upstream(asyncio.BufferedProtocol):
         self._reply: Reply | None = None
         self._head_bytes = 0
         self._method = "GET"
+        self._upgrade: bytes | None = None
         self._told = self._done = self._extra = self._keep = False
         self._defect = ""
 
@@ -121,10 +128,11 @@ class Upstream(asyncio.BufferedProtocol):
         """Whether it had been idle and then gave no byte of an answer: it was dead all along."""
         return self.uses > 1 and not self.received
 
-    def begin(self, sink: Sink, method: str) -> None:
-        """Read the next answer, to a request with `method`, for `sink`."""
+    def begin(self, sink: Sink, method: str, upgrade: bytes | None = None) -> None:
+        """Read the next answer, to a request with `method` that asks for the protocols in `upgrade`, for `sink`."""
         self._reset()
         self._method = method
+        self._upgrade = upgrade
         self.received = False
         self.uses += 1
         self.sink = sink
@@ -220,8 +228,13 @@ class Upstream(asyncio.BufferedProtocol):
             self._switch(sink, bytes(_view[switch.args[0] : nbytes]))
             return
         except httptools.HttpParserError as error:
+            if isinstance(error.__context__, Exception) and not isinstance(error.__context__, _DefectError):
+                log.error("reading an answer failed", exc_info=error.__context__)
             if not self._done:
-                self._fail(sink, self._defect or f"not an HTTP/1 response: {error}")
+                if self._chunks:
+                    self._deliver(sink)  # what came before the defect counts, however the reads were split
+                if self.sink is sink:
+                    self._fail(sink, self._defect or f"not an HTTP/1 response: {error}")
                 return
             self._extra = True
         if not self._told:
@@ -264,11 +277,10 @@ class Upstream(asyncio.BufferedProtocol):
                 sink.body(data, self._done)
 
     def _switch(self, sink: Sink, rest: bytes) -> None:
-        if self._reply is None or self._reply.status != 101:
-            self._fail(sink, "protocol switched without a 101")
-            return
-        self._told = self._tunnel = True
-        sink.head(self._reply)
+        """The head was 101; what follows it ends with the connection, not with the message the parser saw end."""
+        self._tunnel = True
+        self._done = False
+        self._deliver(sink)
         if self.sink is sink:
             sink.upgraded(rest)
 
@@ -298,9 +310,15 @@ class Upstream(asyncio.BufferedProtocol):
         """The head is whole."""
         parser = self._parser
         status = parser.get_status_code()
-        found = read(self._method, status, self._reason, parser.get_http_version() == "1.0", self._headers)
+        version = parser.get_http_version()
+        found = read(self._method, status, self._reason, version == "1.0", self._headers)
         if isinstance(found, str):
             self._defect = found
+        elif version not in _VERSIONS or status < 100:
+            self._defect = f"not an HTTP/1 response: HTTP/{version} with status {status}"
+        elif status == 101 and not (parser.should_upgrade() and _offered(found.upgrade, self._upgrade)):
+            self._defect = "a 101 to a protocol that was not asked for"
+        if self._defect or isinstance(found, str):
             raise _DefectError
         if 100 <= status < 200 and status != 101:
             self._informational = [*(self._informational or ()), found]
@@ -311,8 +329,11 @@ class Upstream(asyncio.BufferedProtocol):
             self._done = True
 
     def on_body(self, data: bytes) -> None:
-        """Body bytes, framing removed."""
-        self._chunks.append(data)
+        """Body bytes, framing removed. The parser does not know of a HEAD, whose answer has none."""
+        if self._done:
+            self._extra = True
+        else:
+            self._chunks.append(data)
 
     def on_message_complete(self) -> None:
         """The response is whole."""
@@ -321,6 +342,11 @@ class Upstream(asyncio.BufferedProtocol):
             self._reason = b""
             return
         self._done = True
+
+
+def _offered(protocol: bytes, upgrade: bytes | None) -> bool:
+    """Whether `protocol` is one of those in the request's `upgrade` (RFC 9110 section 7.8)."""
+    return protocol.strip().lower() in [name.strip() for name in (upgrade or b"").lower().split(b",") if name.strip()]
 
 
 def _why(exc: Exception | None) -> str:

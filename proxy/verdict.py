@@ -158,7 +158,7 @@ ENDINGS: Final[dict[Ending, Row]] = {
     Ending.LOST: Row(Status.NETWORK_ERROR, Blame.TARGET, Retry.ANY, "connection lost after {progress}"),
     Ending.NO_HEAD: Row(Status.TIMEOUT, Blame.TARGET, Retry.OTHER_TARGET, "no answer{within}"),
     Ending.NO_CONTENT: Row(Status.TIMEOUT, Blame.TARGET, Retry.OTHER_TARGET, "no content{within}"),
-    Ending.STALLED: Row(Status.TIMEOUT, Blame.TARGET, Retry.OTHER_TARGET, "stalled after {progress}"),
+    Ending.STALLED: Row(Status.TIMEOUT, Blame.TARGET, Retry.OTHER_TARGET, "stalled after {progress}{silent}"),
     Ending.CONNECT_TIMEOUT: Row(Status.TIMEOUT, Blame.PROVIDER, Retry.ANY, "no connection{within}"),
     Ending.UNREACHABLE: Row(Status.NETWORK_ERROR, Blame.PROVIDER, Retry.ANY, "cannot connect"),
     Ending.RESET: Row(Status.NETWORK_ERROR, Blame.PROVIDER, Retry.ANY, "connection closed before an answer"),
@@ -194,16 +194,17 @@ def _success(status: int) -> Verdict:
 
 
 def _judge_ending(facts: Facts, row: Row) -> Verdict:
-    progress = _progress(facts) if facts.streamed else "part of the body"
+    progress = _progress(facts) if facts.events or facts.has_terminals else "part of the body"
     within = f" within {facts.limit:g} s" if facts.limit is not None else ""
-    message = row.message.format(progress=progress, within=within)
+    silent = f": silent for {facts.limit:g} s" if facts.limit is not None else ""
+    message = row.message.format(progress=progress, within=within, silent=silent)
     if facts.detail:
         message = f"{message}: {facts.detail}"
     return Verdict(row.status, row.blame, row.retry, mask(message), facts.status)
 
 
 def _judge_in_band(facts: Facts, error: InBandError) -> Verdict:
-    where = f" (in the stream, after {_progress(facts)})" if facts.streamed else " (in a successful answer)"
+    where = f" (in the stream, after {_progress(facts)})" if facts.error is not None else " (in a successful answer)"
     return _judge_said(facts, error, _told(error.code, error) + where)
 
 

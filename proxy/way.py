@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
     from config.effective import Config
 
-Raw = tuple[tuple[bytes, bytes], ...]
-
 LENGTH: Final = b"content-length"
 LONGEST_DIGITS: Final = 18
+
+NOTHING_ASKED: Final = Refusal(204, "", "")
+"""The answer to `OPTIONS *`, which asks about a server as a whole: that there is one (RFC 9110 section 9.3.7)."""
 
 
 class Way(Struct):
@@ -40,6 +41,7 @@ class Way(Struct):
     """
 
     scan: Scan
+    provider: str = ""
     route: Route | None = None
     endpoint: Endpoint | None = None
     placed: Placement | None = None
@@ -50,29 +52,28 @@ class Way(Struct):
 class Known:
     """The way of the last head on a connection."""
 
-    __slots__ = ("_after", "_before", "_config", "_method", "_path", "_size", "way")
+    __slots__ = ("_asked", "_at", "_config", "_others", "_size", "way")
 
-    def __init__(self, way: Way, config: Config, method: str, path: str, raw: Raw) -> None:
-        """Remember `way` for heads like this one."""
+    def __init__(self, way: Way, config: Config, message: RawRequestMessage) -> None:
+        """Remember `way` for heads like that of `message`."""
+        raw = message.raw_headers
         at = next((index for index, (name, _) in enumerate(raw) if name.lower() == LENGTH), len(raw))
         self.way = way
         self._config = config
-        self._method = method
-        self._path = path
+        self._asked = (message.path, message.method, message.version)
         self._size = len(raw)
-        self._before = raw[:at]
-        self._after = raw[at + 1 :]
+        self._at = at
+        self._others = raw[:at] + raw[at + 1 :]
 
-    def length(self, config: Config, method: str, path: str, raw: Raw) -> int | None:
+    def length(self, config: Config, message: RawRequestMessage) -> int | None:
         """The Content-Length of a head that differs in nothing else; -1 when there is none; None for another head."""
-        at = len(self._before)
+        at = self._at
+        raw = message.raw_headers
         if (
             len(raw) != self._size
-            or path != self._path
-            or method != self._method
+            or (message.path, message.method, message.version) != self._asked
+            or raw[:at] + raw[at + 1 :] != self._others
             or config is not self._config
-            or raw[:at] != self._before
-            or raw[at + 1 :] != self._after
         ):
             return None
         if at == self._size:
@@ -90,6 +91,8 @@ def find_way(message: RawRequestMessage, method: str, config: Config, instance: 
     way = Way(scan)
     try:
         _check(scan, method, version10, instance)
+        if method == "OPTIONS" and message.path == "*":
+            raise RefusedError(NOTHING_ASKED)
         _route(way, message.path, method, config)
     except RefusedError as stop:
         way.refusal = stop.refusal
@@ -114,6 +117,7 @@ def _route(way: Way, path: str, method: str, config: Config) -> None:
     if isinstance(found, Refusal):
         raise RefusedError(found)
     way.route = found
+    way.provider = found.provider.name
     way.endpoint = find(method, found.path, found.provider)
     placed = credentials.credential(way.scan, found.target, found.provider, way.endpoint, config)
     if placed.problem is not None:

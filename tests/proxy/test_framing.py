@@ -1,52 +1,39 @@
-"""Where answers end."""
+"""Where messages end."""
 
 from __future__ import annotations
 
 import pytest
 
-from proxy.framing import LONGEST_DIGITS, Framing, defect, frame, options
-
-LENGTH = (b"Content-Length", b"5")
-CHUNKED = (b"Transfer-Encoding", b"chunked")
+from proxy.framing import LONGEST_DIGITS, Framing, defect, options
 
 
 @pytest.mark.parametrize(
-    ("method", "status", "version10", "raw", "expected"),
+    ("encodings", "lengths", "version10", "expected"),
     [
-        ("POST", 200, False, [LENGTH], Framing("length", 5)),
-        ("POST", 200, False, [(b"content-LENGTH", b"0")], Framing("length", 0)),
-        ("POST", 200, False, [CHUNKED], Framing("chunked")),
-        ("POST", 200, False, [(b"transfer-encoding", b" Chunked\t")], Framing("chunked")),
-        ("POST", 200, False, [], Framing("close", close=True)),
-        ("POST", 200, False, [(b"X", b"y"), LENGTH, LENGTH], Framing("length", 5)),
-        ("POST", 200, False, [(b"X-Detour-X", b"chunked"), LENGTH], Framing("length", 5)),
-        ("POST", 200, False, [LENGTH, (b"Connection", b"x, Close")], Framing("length", 5, close=True)),
-        ("POST", 200, False, [LENGTH, (b"Connection", b"x"), (b"Connection", b"close")], Framing("length", 5, True)),
-        ("POST", 200, False, [LENGTH, (b"Connection", b"keep-alive")], Framing("length", 5)),
-        ("POST", 200, True, [LENGTH], Framing("length", 5, close=True)),
-        ("POST", 200, True, [LENGTH, (b"Connection", b"Keep-Alive")], Framing("length", 5)),
-        ("HEAD", 200, False, [LENGTH], Framing("none", 5)),
-        ("HEAD", 200, False, [CHUNKED], Framing("none")),
-        ("GET", 304, False, [LENGTH], Framing("none", 5)),
-        ("GET", 204, False, [LENGTH], Framing("none")),
-        ("GET", 204, False, [], Framing("none")),
-        ("GET", 103, False, [], Framing("none")),
-        ("GET", 101, False, [(b"Connection", b"Upgrade")], Framing("none")),
-        ("POST", 200, False, [LENGTH, CHUNKED], "Transfer-Encoding together with Content-Length"),
-        ("HEAD", 200, False, [CHUNKED, LENGTH], "Transfer-Encoding together with Content-Length"),
-        ("POST", 200, True, [CHUNKED], "Transfer-Encoding in HTTP/1.0"),
-        ("POST", 200, False, [CHUNKED, CHUNKED], "more than one Transfer-Encoding"),
-        ("POST", 200, False, [(b"Transfer-Encoding", b"gzip, chunked")], "a Transfer-Encoding other than chunked"),
-        ("POST", 200, False, [(b"Transfer-Encoding", b"chunked, chunked")], "a Transfer-Encoding other than chunked"),
-        ("POST", 200, False, [(b"Transfer-Encoding", b"")], "a Transfer-Encoding other than chunked"),
-        ("POST", 200, False, [LENGTH, (b"Content-Length", b"6")], "differing Content-Length fields"),
-        ("POST", 200, False, [LENGTH, (b"Content-Length", b"05")], "differing Content-Length fields"),
+        ([], [], False, None),
+        ([], [], True, None),
+        ([b"chunked"], [], False, None),
+        ([b" Chunked\t"], [], False, None),
+        ([], [b"5"], False, None),
+        ([], [b"5"], True, None),
+        ([], [b"5", b"5", b"5"], False, None),
+        ([b"chunked"], [b"5"], False, "Transfer-Encoding together with Content-Length"),
+        ([b"chunked"], [b"nonsense"], True, "Transfer-Encoding together with Content-Length"),
+        ([b"chunked"], [], True, "Transfer-Encoding in HTTP/1.0"),
+        ([b"chunked", b"chunked"], [], False, "more than one Transfer-Encoding"),
+        ([b"gzip, chunked"], [], False, "a Transfer-Encoding other than chunked"),
+        ([b"chunked, chunked"], [], False, "a Transfer-Encoding other than chunked"),
+        ([b"chunked;q=1"], [], False, "a Transfer-Encoding other than chunked"),
+        ([b"\x0bchunked"], [], False, "a Transfer-Encoding other than chunked"),
+        ([b"xchunked"], [], False, "a Transfer-Encoding other than chunked"),
+        ([b""], [], False, "a Transfer-Encoding other than chunked"),
+        ([], [b"5", b"6"], False, "differing Content-Length fields"),
+        ([], [b"5", b"05"], False, "differing Content-Length fields"),
+        ([], [b"5", b"5", b"-5"], False, "differing Content-Length fields"),
     ],
 )
-def test_frame(
-    method: str, status: int, version10: bool, raw: list[tuple[bytes, bytes]], expected: Framing | str
-) -> None:
-    assert frame(method, status, version10, raw) == expected
+def test_defects(encodings: list[bytes], lengths: list[bytes], version10: bool, expected: str | None) -> None:
+    assert defect(encodings, lengths, version10) == expected
 
 
 @pytest.mark.parametrize(
@@ -70,9 +57,7 @@ def test_a_malformed_length_is_a_defect(value: bytes) -> None:
 
 
 def test_the_longest_length_fits() -> None:
-    assert frame("GET", 200, False, [(b"Content-Length", b"9" * LONGEST_DIGITS)]) == Framing(
-        "length", 10**LONGEST_DIGITS - 1
-    )
+    assert defect([], [b"9" * LONGEST_DIGITS], False) is None
 
 
 @pytest.mark.parametrize(

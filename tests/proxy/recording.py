@@ -1,0 +1,77 @@
+"""Ends of a connection that write down what is done to them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from proxy.upstream import Upstream
+
+
+class Transport(asyncio.Transport):
+    """What is written to a peer, and whether reading from it goes on."""
+
+    def __init__(self, **extra: Any) -> None:
+        super().__init__(extra)
+        self.writes: list[bytes] = []
+        self.reading = True
+        self.ending = ""
+        """`closed` or `aborted` once it was; the first counts."""
+
+    @property
+    def written(self) -> bytes:
+        return b"".join(self.writes)
+
+    def write(self, data: Any) -> None:
+        self.writes.append(bytes(data))
+
+    def writelines(self, list_of_data: Iterable[Any]) -> None:
+        self.writes.extend(bytes(part) for part in list_of_data)
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def close(self) -> None:
+        self.ending = self.ending or "closed"
+
+    def abort(self) -> None:
+        self.ending = self.ending or "aborted"
+
+    def is_closing(self) -> bool:
+        return bool(self.ending)
+
+
+class Home:
+    """A pool as a connection sees it."""
+
+    def __init__(self) -> None:
+        self.released: list[Upstream] = []
+        self.forgotten: list[Upstream] = []
+
+    def release(self, connection: Upstream) -> None:
+        self.released.append(connection)
+
+    def forget(self, connection: Upstream) -> None:
+        self.forgotten.append(connection)
+
+
+def upstream(transport: Transport | None = None) -> tuple[Upstream, Transport, Home]:
+    """A connection that was just made."""
+    home, transport = Home(), transport or Transport()
+    made = Upstream(home)  # type: ignore[arg-type]
+    made.connection_made(transport)
+    return made, transport, home
+
+
+def feed(connection: Upstream, data: bytes) -> None:
+    """Have `connection` read `data`, at most as much at a time as its buffer takes."""
+    while data:
+        buffer = connection.get_buffer(-1)
+        size = min(len(data), len(buffer))
+        buffer[:size] = data[:size]
+        connection.buffer_updated(size)
+        data = data[size:]

@@ -1,0 +1,52 @@
+"""What may be sent again."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+from aiohttp import StreamReader
+from aiohttp.base_protocol import BaseProtocol
+
+from config.load import load_text
+from proxy.asked import Asked
+from proxy.body import Body, ReplayMemory
+from proxy.credentials import Placement
+from proxy.headers import scan
+from proxy.paths import CHAT, IMAGES, Endpoint
+from proxy.peek import peek
+from proxy.route import Route, route
+from proxy.watch import Watch
+
+
+class Asker:
+    connection = None
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.payload = StreamReader(BaseProtocol(loop), 100, loop=loop)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "background", "whole", "again"),
+    [
+        (CHAT, False, True, True),
+        (CHAT, True, True, False),
+        (CHAT, False, False, False),
+        (IMAGES, False, True, False),
+    ],
+)
+async def test_replayable(endpoint: Endpoint, background: bool, whole: bool, again: bool) -> None:
+    found = route("/openai/v1/x", load_text(None, {}))
+    assert isinstance(found, Route)
+    asker = Asker()
+    watch = Watch(asyncio.get_running_loop())
+    body = Body(asker, ReplayMemory(9), watch, expects=False, limit=0)  # type: ignore[arg-type]
+    asker.payload.feed_data(b"{}")
+    asker.payload.feed_eof()
+    body.take()
+    body.complete = whole
+    seen = msgspec.structs.replace(peek(endpoint, "/v1/x", b"", b"{}"), background=background)
+    asked = Asked("POST", found, endpoint, Placement(b"/v1/x"), scan([]), {}, 2, body, seen)
+    assert asked.replayable() is again

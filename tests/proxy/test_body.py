@@ -1,0 +1,222 @@
+"""A request's body: what is in memory, what streams through, what goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aiohttp import StreamReader
+from aiohttp.base_protocol import BaseProtocol
+
+from proxy.body import CONTINUE, IDLE, READ_AHEAD, Body, BodyTimeoutError, BodyTooLargeError, ReplayMemory
+from proxy.server import BadBodyError
+from proxy.watch import Watch
+from tests.proxy.recording import Transport, upstream
+
+
+class Client:
+    def __init__(self, transport: Transport | None) -> None:
+        self.transport = transport
+
+
+class Asker:
+    """As much of a request as its body knows."""
+
+    def __init__(self, limit: int) -> None:
+        loop = asyncio.get_running_loop()
+        self.transport = Transport()
+        self.connection = Client(self.transport)
+        protocol = BaseProtocol(loop)
+        protocol.connection_made(self.transport)
+        self.payload = StreamReader(protocol, limit, loop=loop)
+        self.watch = Watch(loop)
+        self.memory = ReplayMemory(1000)
+
+    def body(self, *, expects: bool = False, limit: int = 0) -> Body:
+        return Body(self, self.memory, self.watch, expects=expects, limit=limit)  # type: ignore[arg-type]
+
+    def feed(self, *parts: bytes, end: bool = True) -> None:
+        for part in parts:
+            self.payload.feed_data(part)
+        if end:
+            self.payload.feed_eof()
+
+
+async def settle() -> None:
+    """Let whatever can run, run."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("used", "wanted", "least", "room"),
+    [(0, 10, 1, 10), (95, 10, 1, 5), (100, 10, 1, 1), (150, 10, 3, 3), (0, 10, 20, 20)],
+)
+def test_room(used: int, wanted: int, least: int, room: int) -> None:
+    memory = ReplayMemory(100)
+    memory.used = used
+    assert memory.room(wanted, least) == room
+    assert memory.room(wanted) == READ_AHEAD
+
+
+async def test_a_body_that_has_come_already() -> None:
+    asker = Asker(100)
+    asker.feed(b"hello")
+    body = asker.body(limit=5)
+    body.take()
+    assert (body.data, body.size, body.complete, body.whole, body.judged) == (b"hello", 5, True, True, True)
+    assert asker.memory.used == 5
+    body.release()
+    assert (asker.memory.used, body.data, body.whole) == (0, b"", False)
+    body.release()
+    assert asker.memory.used == 0
+
+
+async def test_a_body_that_has_come_and_is_too_large() -> None:
+    asker = Asker(100)
+    asker.feed(b"hello!")
+    body = asker.body(limit=5)
+    with pytest.raises(BodyTooLargeError, match="more than 5 bytes") as caught:
+        body.take()
+    assert caught.value.limit == 5
+    body.release()
+    assert asker.memory.used == 0
+
+
+async def test_collecting_a_whole_body() -> None:
+    asker = Asker(100)
+    body = asker.body()
+    collecting = asyncio.create_task(body.collect(50))
+    for part in (b"a", b"b", b"c"):
+        asker.feed(part, end=False)
+        await settle()
+    asker.feed()
+    await collecting
+    assert (body.data, body.size, body.complete, body.whole, body.judged) == (b"abc", 3, True, True, False)
+    assert asker.memory.used == 3
+    assert asker.transport.writes == []
+
+
+async def test_collecting_stops_at_the_bound_and_the_rest_streams() -> None:
+    asker = Asker(100)
+    body = asker.body()
+    asker.feed(b"abcdef", end=False)
+    await body.collect(5)
+    assert (body.data, body.complete, body.whole) == (b"abcdef", False, False)
+    asker.feed(b"ghi")
+    connection, wire, _ = upstream()
+    await body.stream(connection, chunked=False, drained=asyncio.Event())
+    assert (wire.written, body.size, body.complete, body.whole) == (b"ghi", 9, True, False)
+
+
+async def test_streaming_chunks() -> None:
+    asker = Asker(100)
+    asker.feed(b"hello world")
+    connection, wire, _ = upstream()
+    body = asker.body()
+    await body.stream(connection, chunked=True, drained=asyncio.Event())
+    assert wire.written == b"b\r\nhello world\r\n0\r\n\r\n"
+
+
+async def test_a_body_that_ends_with_its_bound_is_complete_only_once_its_end_was_seen() -> None:
+    asker = Asker(100)
+    asker.feed(b"abc", end=False)
+    body = asker.body()
+    await body.collect(3)
+    assert not body.complete
+
+
+@pytest.mark.parametrize("ending", ["drained", "gone"])
+async def test_a_provider_that_takes_no_more_is_waited_for(ending: str) -> None:
+    asker = Asker(100)
+    connection, wire, _ = upstream()
+    connection.pause_writing()
+    body, drained = asker.body(), asyncio.Event()
+    asker.feed(b"abc", end=False)
+    streaming = asyncio.create_task(body.stream(connection, chunked=False, drained=drained))
+    await settle()
+    asker.feed(b"def")
+    drained.set()
+    await settle()
+    assert wire.writes == [b"abc"], "an event without room is not enough"
+    if ending == "drained":
+        connection.resume_writing()
+    else:
+        connection.connection_lost(None)
+    drained.set()
+    await streaming
+    assert wire.writes == ([b"abc", b"def"] if ending == "drained" else [b"abc"])
+
+
+@pytest.mark.parametrize(("expects", "arrived", "said"), [(True, b"", 1), (False, b"", 0), (True, b"a", 0)])
+async def test_an_expectation_is_answered_once_and_only_while_nothing_came(
+    expects: bool, arrived: bytes, said: int
+) -> None:
+    asker = Asker(100)
+    asker.feed(*([arrived] if arrived else []), end=False)
+    body = asker.body(expects=expects)
+    collecting = asyncio.create_task(body.collect(1))
+    await settle()
+    asker.feed(b"x")
+    await collecting
+    await body.stream(upstream()[0], chunked=False, drained=asyncio.Event())
+    assert asker.transport.writes == [CONTINUE] * said
+
+
+async def test_an_expectation_of_a_client_that_is_gone() -> None:
+    asker = Asker(100)
+    asker.connection.transport = None
+    asker.feed(b"x")
+    await asker.body(expects=True).collect(9)
+    assert asker.transport.writes == []
+
+
+async def test_a_body_larger_than_its_limit() -> None:
+    asker = Asker(100)
+    asker.feed(b"abc", b"def")
+    body = asker.body(limit=5)
+    with pytest.raises(BodyTooLargeError):
+        await body.collect(100)
+    body.release()
+    assert asker.memory.used == 0
+
+
+async def test_a_client_that_stops_sending() -> None:
+    asker = Asker(100)
+    body = asker.body()
+    asker.feed(b"abc", end=False)
+    began = asker.watch.now()
+    collecting = asyncio.create_task(body.collect(100))
+    await settle()
+    assert began + IDLE <= body.due <= asker.watch.now() + IDLE
+    asker.watch.look(body.due - 0.001)
+    await settle()
+    assert not collecting.done()
+    asker.watch.look(body.due)
+    with pytest.raises(BodyTimeoutError, match="came for 30 s"):
+        await collecting
+    assert body.due == float("inf")
+    assert (body.data, asker.memory.used) == (b"abc", 3)
+
+
+@pytest.mark.parametrize(
+    ("set_up", "raised", "message"),
+    [
+        (lambda: BadBodyError("told by the connection"), BadBodyError, "told by the connection"),
+        (lambda: ConnectionResetError("gone"), ConnectionResetError, "gone"),
+        (lambda: ValueError("chunk size"), BadBodyError, "the request's body breaks its framing"),
+    ],
+)
+async def test_what_reading_may_fail_with(
+    set_up: Callable[[], Exception], raised: type[Exception], message: str
+) -> None:
+    asker = Asker(100)
+    asker.payload.set_exception(set_up())
+    with pytest.raises(raised, match=message):
+        await asker.body().collect(9)
+    looked: list[Any] = []
+    asker.watch.every(looked.append)
+    asker.watch.look(float("inf"))
+    assert looked, "nothing of the body is watched any more"
