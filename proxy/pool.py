@@ -61,9 +61,9 @@ class Pool:
                 rested.abort()
             else:
                 await self._turn(wait, cap)
-            reused = self.take(self._loop.time())
-            if reused is not None:
-                return reused
+                reused = self.take(self._loop.time())
+                if reused is not None:
+                    return reused
         self.connecting += 1
         try:
             made = await self._connector.open(self.origin, lambda: Upstream(self), limit)

@@ -85,7 +85,7 @@ def sent(name: str, raw: list[Pair], **more: object) -> tuple[bytes, list[Pair]]
     made = request_head(
         b"GET", placed.target, scan(raw), host=b"h", via=b"v", extra=placed.extra, drop=placed.drop
     ).decode("latin-1")
-    first, *lines = made.removesuffix("\r\n\r\n").split("\r\n")
+    first, *lines = made.removesuffix("\r\n").split("\r\n")
     pairs = [(n.encode("latin-1"), v.encode("latin-1")) for n, _, v in (line.partition(": ") for line in lines)]
     return first.split(" ")[1].encode(), [pair for pair in pairs if pair[0] not in (b"Host", b"Via")]
 

@@ -274,3 +274,9 @@ def test_anthropic_raises_wherever_its_stream_broke(cut: int) -> None:
         with pytest.raises(anthropic.APIStatusError) as caught:
             list(stream)
     assert "network" in str(caught.value) or "groq" in str(caught.value)
+
+
+@pytest.mark.parametrize("close", [False, True])
+def test_an_answer_that_has_no_body_says_nothing_of_one(close: bool) -> None:
+    first, lines, body = parsed(errors.answer("openai", Refusal(204, "", ""), close=close, head_only=False))
+    assert (first, lines, body) == (b"HTTP/1.1 204 No Content", [b"Connection: close"] if close else [], b"")

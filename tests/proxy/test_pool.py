@@ -233,6 +233,19 @@ async def test_a_connection_that_ends_makes_room_for_a_new_one(pool: Pool) -> No
     assert pool.counts() == (0, 1, 0, 0)
 
 
+async def test_one_that_rested_too_long_for_a_request_makes_room_for_a_new_one(pool: Pool) -> None:
+    connections = [await pool.connect(LIMIT, 2, LIMIT) for _ in range(2)]
+    for connection in connections:
+        await exchange(connection)
+        connection.idle_since -= 30.0
+    assert pool.take(now(), 1.0) is None
+    made = await pool.connect(LIMIT, 2, LIMIT)
+    assert made not in connections
+    assert pool.counts() == (1, 1, 0, 0)
+    await until(lambda: connections[0].transport is None)
+    assert pool.take(now()) is connections[1]
+
+
 async def test_waiting_has_an_end(pool: Pool, provider: Provider) -> None:
     await pool.connect(LIMIT, 1, LIMIT)
     where = f"{provider.origin.host}:{provider.origin.port}"

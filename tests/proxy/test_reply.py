@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy import reply
 from proxy.framing import LONGEST_DIGITS, Framing, defect
 from proxy.headers import HOP_BY_HOP, PROTECTED, Pair
 from proxy.reply import Reply, read
@@ -105,6 +106,20 @@ def test_a_usual_answer() -> None:
 def test_fields_by_name() -> None:
     found = good([(b"X-A", b"1: 2"), (b"Retry-After", b"5"), (b"x-a", b""), (b"Keep-Alive", b"9"), LENGTH])
     assert found.fields() == {b"x-a": b"", b"retry-after": b"5"}
+
+
+def test_what_is_remembered_of_names_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reply, "MOST_KNOWN", 3)
+    reply._known.clear()
+    for at in range(10):
+        name = b"X-%d" % at
+        for value in (b"1", b"2"):
+            assert good([(name, value), LENGTH]).lines == [name + b": " + value]
+        assert 0 < len(reply._known) <= 3
+    before = dict(reply._known)
+    for many in ([(b"X-A", b"1")] * (reply.MOST_NAMES + 1), [(b"X" * (reply.LONGEST_NAMES + 1), b"1")]):
+        assert good(many).lines == [b": ".join(pair) for pair in many]
+    assert reply._known == before
 
 
 # -- towards the client -----------------------------------------------------------------------------------------------

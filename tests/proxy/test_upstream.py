@@ -317,6 +317,27 @@ def test_a_body_that_breaks_counts_up_to_the_defect() -> None:
         assert case.transport.ending == "aborted"
 
 
+def test_a_failure_of_our_own_is_logged_and_no_traceback_of_the_loops(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def read(*args: object) -> Reply:
+        raise KeyError("ours")
+
+    monkeypatch.setattr("proxy.upstream.read", read)
+    case = Case()
+    assert case.read(OK).ended.startswith("not an HTTP/1 response")
+    assert case.transport.ending == "aborted"
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], KeyError)
+
+
+def test_a_defect_of_the_providers_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    for answer in (b"SSH-2.0\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: x\r\n\r\n"):
+        assert Case().read(answer).ended
+    assert caplog.records == []
+
+
 def test_a_sink_that_leaves_before_the_defect_is_told_no_more() -> None:
     case = Case(leaves_at="body")
     sink = case.read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n")
