@@ -40,29 +40,39 @@ _INF: Final = float("inf")
 class Attempt:
     """One try; the sink of one upstream answer."""
 
-    connection: Upstream | None = None
-    drained: asyncio.Event | None = None
-    """Set whenever the connection takes more of a streamed request body, and at the end."""
-    reply: Reply | None = None
-    head_at: float | None = None
-    first_at: float | None = None
-    request_sent_at: float | None = None
-    ending: Ending | None = None
-    detail = ""
-    failure: Exception | None = None
-    limit: float | None = None
-    """The limit, in seconds, that ended the attempt."""
-    passes = True
-    """Whether the answer may be passed on to its clean end (it broke no promise of its kind)."""
-    upgrade_rest: bytes | None = None
-    _held_size = 0
-    _kept: list[bytes] | None = None
-    """The beginning of an error answer that was too long to hold, for its verdict."""
-    _inspector: Inspector | None = None
-    _decoder: Decoder | None = None
-    _shape = ""
-    _content = 0
-    _first_due = _INF
+    __slots__ = (
+        "_content",
+        "_decoder",
+        "_first_due",
+        "_held",
+        "_held_size",
+        "_idle",
+        "_inspector",
+        "_kept",
+        "_shape",
+        "_total_due",
+        "_watch",
+        "connection",
+        "detail",
+        "drained",
+        "due",
+        "ending",
+        "endpoint",
+        "failure",
+        "finished",
+        "first_at",
+        "head_at",
+        "limit",
+        "passes",
+        "peek",
+        "relay",
+        "reply",
+        "request_sent_at",
+        "started_at",
+        "streamed",
+        "timeouts",
+        "upgrade_rest",
+    )
 
     def __init__(
         self,
@@ -87,6 +97,29 @@ class Attempt:
         self._idle = timeouts.answer if peek.reasoning else timeouts.idle
         self._total_due = total_due
         self.due = total_due
+        self.connection: Upstream | None = None
+        self.drained: asyncio.Event | None = None
+        """Set whenever the connection takes more of a streamed request body, and at the end."""
+        self.reply: Reply | None = None
+        self.head_at: float | None = None
+        self.first_at: float | None = None
+        self.request_sent_at: float | None = None
+        self.ending: Ending | None = None
+        self.detail = ""
+        self.failure: Exception | None = None
+        self.limit: float | None = None
+        """The limit, in seconds, that ended the attempt."""
+        self.passes = True
+        """Whether the answer may be passed on to its clean end (it broke no promise of its kind)."""
+        self.upgrade_rest: bytes | None = None
+        self._held_size = 0
+        self._kept: list[bytes] | None = None
+        """The beginning of an error answer that was too long to hold, for its verdict."""
+        self._inspector: Inspector | None = None
+        self._decoder: Decoder | None = None
+        self._shape = ""
+        self._content = 0
+        self._first_due = _INF
 
     # -- the request's side ----------------------------------------------------------------------------------------
 
@@ -161,7 +194,7 @@ class Attempt:
         inspector = self._inspector
         if inspector is not None:
             self._inspect(inspector, data, done, now)
-        else:
+        elif not done:
             self._let_idle(now)
         held = self._held
         if held is not None:
@@ -327,7 +360,8 @@ class Attempt:
 
     def _suspicious(self) -> bool:
         """Whether a JSON answer may carry an error in place of a result; a byte test that never misses one."""
-        return any(b'"error"' in part for part in self._held or ()) or len(self._held or ()) > 1
+        held = self._held or ()
+        return len(held) > 1 or (len(held) == 1 and b'"error"' in held[0])
 
     def _open(self, now: float) -> bytes:
         """Open the gate: begin the client's answer, and return what was held."""
@@ -377,7 +411,8 @@ class Attempt:
 
     def _let_idle(self, now: float) -> None:
         self.limit = self._idle
-        self.due = min(now + self._idle, self._total_due)
+        due = now + self._idle
+        self.due = due if due < self._total_due else self._total_due
 
 
 def _shape(content_type: bytes, endpoint: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import TYPE_CHECKING, Final
 
 from breaker.outcome import NO_MODEL, SUCCESS, Outcome, Status, Verdict
@@ -38,17 +39,28 @@ class Dispatch:
     judged.
     """
 
-    attempts = 0
-    result = "rejected"
-    upstream_time = 0.0
-    _attempt: Attempt | None = None
-    _upload: asyncio.Task[None] | None = None
+    __slots__ = (
+        "_asked",
+        "_attempt",
+        "_plane",
+        "_relay",
+        "_request",
+        "_upload",
+        "attempts",
+        "result",
+        "upstream_time",
+    )
 
     def __init__(self, plane: DataPlane, request: Request, relay: Relay, asked: Asked) -> None:
         self._plane = plane
         self._request = request
         self._relay = relay
         self._asked = asked
+        self.attempts = 0
+        self.result = "rejected"
+        self.upstream_time = 0.0
+        self._attempt: Attempt | None = None
+        self._upload: asyncio.Task[None] | None = None
 
     async def to(self, step: Step) -> None:
         """Make one attempt at one target and see it through.
@@ -65,7 +77,14 @@ class Dispatch:
         self._relay.label = _label(step, self.attempts, self._relay.request_id)
         attempt = self._begin(step)
         try:
-            attempt = await self._send(step, attempt)
+            connection = self._idle(step) or await self._connect(step, attempt)
+            if connection is not None:
+                self._write(step, attempt, connection)
+                await attempt.finished
+                if attempt.ending is Ending.RESET and connection.stale and self._asked.replayable():
+                    attempt = await self._again(step)
+            if attempt.failure is not None:
+                raise attempt.failure
             verdict = self._settle(step, attempt, permit)
         except RefusedError:
             self.attempts -= 1
@@ -78,6 +97,8 @@ class Dispatch:
                 self._settle(step, last, permit)
             raise
         finally:
+            if self._upload is not None:
+                await self._stop_upload(self._upload)
             if permit.out:
                 permit.cancel()
         await self._conclude(step, attempt, verdict)
@@ -98,22 +119,16 @@ class Dispatch:
         )
         return self._attempt
 
-    async def _send(self, step: Step, attempt: Attempt) -> Attempt:
-        """Write the request on a connection and wait for the attempt's end.
+    async def _again(self, step: Step) -> Attempt:
+        """Send the request once more, on a fresh connection, because the idle one turned out to be dead.
 
-        Once more on a fresh connection when an idle one turns out to be dead: the provider never saw the request, so
-        that was no attempt (semantics section 1). Returns the attempt that counts.
+        The provider never saw the request, so that was no attempt (semantics section 1).
         """
-        connection = self._idle(step) or await self._connect(step, attempt)
-        if connection is None:
-            return attempt
-        await self._write_and_wait(step, attempt, connection)
-        if attempt.ending is not Ending.RESET or not connection.stale or not self._asked.replayable():
-            return attempt
         attempt = self._begin(step)
         fresh = await self._connect(step, attempt)
         if fresh is not None:
-            await self._write_and_wait(step, attempt, fresh)
+            self._write(step, attempt, fresh)
+            await attempt.finished
         return attempt
 
     def _idle(self, step: Step) -> Upstream | None:
@@ -135,16 +150,6 @@ class Dispatch:
             refusal = Refusal(503, "overloaded_error", f"{step.provider.name}: {error}", (("Retry-After", "1"),))
             raise RefusedError(refusal) from error
         return None
-
-    async def _write_and_wait(self, step: Step, attempt: Attempt, connection: Upstream) -> None:
-        self._write(step, attempt, connection)
-        try:
-            await attempt.finished
-        finally:
-            if self._upload is not None:
-                await self._stop_upload(self._upload)
-        if attempt.failure is not None:
-            raise attempt.failure
 
     def _write(self, step: Step, attempt: Attempt, connection: Upstream) -> None:
         asked = self._asked
@@ -254,8 +259,11 @@ class Dispatch:
 
 def _label(step: Step, attempts: int, request_id: str) -> bytes:
     """Field lines that say where the answer comes from (semantics section 3)."""
-    model = "" if step.model == NO_MODEL else f"x-detour-model: {answers.field_text(step.model)}\r\n"
-    return (
-        f"x-detour-provider: {step.provider.name}\r\n{model}"
-        f"x-detour-attempts: {attempts}\r\nx-detour-request-id: {request_id}\r\n"
-    ).encode()
+    named = _named(step.provider.name, step.model)
+    return b"%bx-detour-attempts: %d\r\nx-detour-request-id: %b\r\n" % (named, attempts, request_id.encode())
+
+
+@functools.lru_cache(maxsize=1024)
+def _named(provider: str, model: str) -> bytes:
+    line = "" if model == NO_MODEL else f"x-detour-model: {answers.field_text(model)}\r\n"
+    return f"x-detour-provider: {provider}\r\n{line}".encode()

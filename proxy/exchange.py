@@ -36,11 +36,16 @@ CLOSING: Final = frozenset((400, 405, 408, 413, 431))
 class Exchange:
     """One request and its one answer."""
 
-    _asked: Asked | None = None
-    _body: Body | None = None
-    _cancelled = False
-    _dispatch: Dispatch | None = None
-    _way: Way | None = None
+    __slots__ = (
+        "_asked",
+        "_body",
+        "_cancelled",
+        "_dispatch",
+        "_plane",
+        "_relay",
+        "_request",
+        "_way",
+    )
 
     def __init__(self, plane: DataPlane, request: Request) -> None:
         message = request.message
@@ -54,6 +59,11 @@ class Exchange:
             close=message.should_close or plane.draining,
             began_at=plane.loop.time(),
         )
+        self._asked: Asked | None = None
+        self._body: Body | None = None
+        self._cancelled = False
+        self._dispatch: Dispatch | None = None
+        self._way: Way | None = None
 
     async def run(self) -> Written:
         """Serve the request. Raises only `CancelledError`, when the client left."""

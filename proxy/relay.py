@@ -26,23 +26,26 @@ COPY_LIMIT = 16 * 1024
 class Relay:
     """What one client gets for one request."""
 
-    started = False
-    """Whether a head was written; from then on the attempt cannot be taken back."""
-    ended = False
-    """Whether the answer was written to its end."""
-    shape = ""
-    """How the body is divided: `sse`, `array` (Gemini without `alt=sse`) or not at all."""
-    status = 0
-    bytes_out = 0
-    label = b""
-    """Field lines that say where the answer comes from."""
-    tail = b""
-    """The last few bytes of a body that is divided into events."""
-    upstream: Upstream | None = None
-    _chunked = False
-    _delimited = False
-    _encoded = False
-    _head = b""
+    __slots__ = (
+        "_chunked",
+        "_connection",
+        "_delimited",
+        "_encoded",
+        "_head",
+        "_last",
+        "_version10",
+        "began_at",
+        "bytes_out",
+        "close",
+        "ended",
+        "head_only",
+        "label",
+        "request_id",
+        "shape",
+        "started",
+        "status",
+        "upstream",
+    )
 
     def __init__(
         self,
@@ -61,6 +64,27 @@ class Relay:
         self.began_at = began_at
         self.close = close
         """Whether the client's connection ends with this answer."""
+        self.started = False
+        """Whether a head was written; from then on the attempt cannot be taken back."""
+        self.ended = False
+        """Whether the answer was written to its end."""
+        self.shape = ""
+        """How the body is divided: `sse`, `array` (Gemini without `alt=sse`) or not at all."""
+        self.status = 0
+        self.bytes_out = 0
+        self.label = b""
+        """Field lines that say where the answer comes from."""
+        self.upstream: Upstream | None = None
+        self._chunked = False
+        self._delimited = False
+        self._encoded = False
+        self._head = b""
+        self._last = b""
+
+    @property
+    def tail(self) -> bytes:
+        """The last few bytes of a body that is divided into events."""
+        return self._last[-TAIL:]
 
     # -- an upstream's answer --------------------------------------------------------------------------------------
 
@@ -92,19 +116,23 @@ class Relay:
         transport = self._connection.transport
         if transport is None:
             return
-        self.bytes_out += len(data)
-        self.ended = done
+        size = len(data)
+        self.bytes_out += size
         if self.shape:
-            self.tail = (self.tail + data)[-TAIL:] if len(data) < TAIL else data[-TAIL:]
+            self._last = data if size >= TAIL else self._last[-TAIL:] + data
+            if self._chunked and not done and not self._head and 0 < size <= COPY_LIMIT:
+                transport.write(b"%x\r\n%b\r\n" % (size, data))
+                return
+        self.ended = done
         head, self._head = self._head, b""
         if not self._chunked:
             tail = b""
         elif data:
-            head += b"%x\r\n" % len(data)
+            head += b"%x\r\n" % size
             tail = b"\r\n0\r\n\r\n" if done else b"\r\n"
         else:
             tail = LAST_CHUNK if done else b""
-        if len(data) > COPY_LIMIT:
+        if size > COPY_LIMIT:
             transport.writelines((head, data, tail))
         elif head or data or tail:
             transport.write(head + data + tail)

@@ -26,6 +26,8 @@ LONGEST_NAMES: Final = 2048
 """Bounds of what is remembered: sets of names, names in a set, bytes of all names in a set."""
 
 _name: Final = operator.itemgetter(0)
+_value: Final = operator.itemgetter(1)
+_NONE: Final[list[bytes]] = []
 _join: Final = b": ".join
 _known: Final[dict[tuple[bytes, ...], _Places]] = {}
 
@@ -91,15 +93,14 @@ def read(method: str, status: int, reason: bytes, version10: bool, raw: list[Pai
     """
     names = tuple(map(_name, raw))
     places = _known.get(names) or _look(names)
-    lengths = [raw[at][1] for at in places.lengths]
-    encodings = [raw[at][1] for at in places.encodings]
+    lengths, encodings = _values(raw, places.lengths), _values(raw, places.encodings)
     problem = defect(encodings, lengths, version10)
     if problem is not None:
         return problem
     lines = list(map(_join, map(raw.__getitem__, places.passing)))
     close = version10
     if places.connection:
-        connection = [raw[at][1] for at in places.connection]
+        connection = _values(raw, places.connection)
         if len(connection) == 1 and connection[0] in _HARMLESS:
             close = connection[0] in (b"close", b"Close")
         else:
@@ -116,6 +117,10 @@ def read(method: str, status: int, reason: bytes, version10: bool, raw: list[Pai
         raw[places.content_encoding][1].strip().lower() if places.content_encoding >= 0 else b"",
         raw[places.upgrade][1] if places.upgrade >= 0 else b"",
     )
+
+
+def _values(raw: list[Pair], places: tuple[int, ...]) -> list[bytes]:
+    return list(map(_value, map(raw.__getitem__, places))) if places else _NONE
 
 
 def _look(names: tuple[bytes, ...]) -> _Places:

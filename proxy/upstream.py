@@ -218,28 +218,36 @@ class Upstream(asyncio.BufferedProtocol):
         self.received = True
         if self._tunnel:
             sink.raw(bytes(_view[:nbytes]))
-        else:
-            self._parse(sink, nbytes)
-
-    def _parse(self, sink: Sink, nbytes: int) -> None:
+            return
         try:
             self._parser.feed_data(_view[:nbytes])
         except httptools.HttpParserUpgrade as switch:
             self._switch(sink, bytes(_view[switch.args[0] : nbytes]))
             return
         except httptools.HttpParserError as error:
-            if isinstance(error.__context__, Exception) and not isinstance(error.__context__, _DefectError):
-                log.error("reading an answer failed", exc_info=error.__context__)
-            if not self._done:
-                if self._chunks:
-                    self._deliver(sink)  # what came before the defect counts, however the reads were split
-                if self.sink is sink:
-                    self._fail(sink, self._defect or f"not an HTTP/1 response: {error}")
+            if not self._survives(sink, error):
                 return
-            self._extra = True
+        chunks = self._chunks
+        if self._told and len(chunks) == 1:
+            sink.body(chunks.pop(), self._done)
+            return
         if not self._told:
             self._head_bytes += nbytes
         self._deliver(sink)
+
+    def _survives(self, sink: Sink, error: httptools.HttpParserError) -> bool:
+        """Whether the answer was whole when the parser stopped at `error`; if not, the sink is told."""
+        cause = error.__context__
+        if isinstance(cause, Exception) and not isinstance(cause, _DefectError):
+            log.error("reading an answer failed", exc_info=cause)
+        if self._done:
+            self._extra = True
+            return True
+        if self._chunks:
+            self._deliver(sink)  # what came before the defect counts, however the reads were split
+        if self.sink is sink:
+            self._fail(sink, self._defect or f"not an HTTP/1 response: {error}")
+        return False
 
     def eof_received(self) -> bool:
         """The provider sent FIN: the transport closes, and `connection_lost` says what that means."""
