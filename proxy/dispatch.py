@@ -57,7 +57,7 @@ class Dispatch:
         self._relay = relay
         self._asked = asked
         self.attempts = 0
-        self.result = "rejected"
+        self.result: str = "rejected"
         self.upstream_time = 0.0
         self._attempt: Attempt | None = None
         self._upload: asyncio.Task[None] | None = None
@@ -225,7 +225,7 @@ class Dispatch:
         began = attempt.request_sent_at or attempt.started_at
         took = now - began
         self.upstream_time += took
-        self.result = verdict.status.value
+        self.result = verdict.status
         first_byte = None if attempt.first_at is None else max(attempt.first_at - began, 0.0)
         outcome = Outcome(step.provider.name, step.model, verdict, attempt.streamed, took, first_byte, at)
         plane.recorder.attempt(permit.settle(outcome, now))

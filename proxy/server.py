@@ -105,6 +105,12 @@ class Written:
         """Nothing left to write."""
 
 
+class BodySpentError(Exception):
+    """A request's body was read after its answer."""
+
+
+_SPENT: Final = BodySpentError()
+
 KEEP: Final = Written(keep_alive=True)
 CLOSE: Final = Written(keep_alive=False)
 
@@ -290,6 +296,97 @@ class ClientConnection(RequestHandler):
         """Drop the connection if the client left while nothing is read from it."""
         if self.transport is not None and hung_up(self.transport.get_extra_info("socket")):
             self.transport.abort()
+
+    # -- one request after the other -------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Serve the connection's requests in turn.
+
+        aiohttp's own loop makes a task and a writer for each request; here the handler runs in the connection's task
+        and writes by itself. The rest is as there: the parser's queue, keep-alive, lingering over an unread body, a
+        declined upgrade.
+        """
+        handler = self._request_handler
+        try:
+            while handler is not None and not self._force_close:
+                if not self._messages:
+                    await self._next_head()
+                message, payload = self._messages.popleft()
+                if self._parser is not None:
+                    self._parser.message_consumed()
+                if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+                    self._resume_reading_if_drained()
+                written = await self._serve(handler, message, payload)  # type: ignore[arg-type]
+                if not payload.is_eof() and not await self._linger(payload):
+                    self.close()
+                payload.set_exception(_SPENT)
+                self._keepalive = written.keep_alive
+                if not written.keep_alive or self._close or self._force_close:
+                    break
+                self._wait_for_next()
+        except asyncio.CancelledError:
+            self.force_close()
+            raise
+        if not self._force_close:
+            self._task_handler = None
+            if self.transport is not None:
+                self.transport.close()
+
+    async def _next_head(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    async def _serve(self, handler: Handler, message: Any, payload: StreamReader) -> Written:
+        if not isinstance(message, http_parser.RawRequestMessage):
+            return self.handle_error(None, message.status, message.exc, message.message)
+        request = Request(message, payload, self, None, None)
+        self._current_request = request  # type: ignore[assignment]
+        self._request_in_progress = True
+        try:
+            return await handler(request)
+        except Exception as error:
+            return self.handle_error(request, 500, error)
+        finally:
+            self._current_request = None
+            self._request_in_progress = False
+            if self._handler_waiter is not None:
+                self._handler_waiter.set_result(None)
+            if self._upgraded:
+                self._decline_upgrade()
+
+    def _decline_upgrade(self) -> None:
+        """Go on with HTTP behind an upgrade that the provider did not accept."""
+        if self._messages or self._payload_parser is not None or self._parser is None:
+            return
+        self._parser.set_upgraded(False)
+        self._upgraded = False
+        tail, self._message_tail = self._message_tail, b""
+        if tail:
+            self.data_received(tail)
+        elif self._buffer_paused:
+            self._resume_reading_if_drained()
+
+    async def _linger(self, payload: StreamReader) -> bool:
+        """Read what is left of a request's body for a while, so that the client gets to read its answer."""
+        if self._force_close:
+            return True
+        try:
+            async with asyncio.timeout(LINGER):
+                while not payload.is_eof():
+                    await payload.readany()
+        except (TimeoutError, BadBodyError, ConnectionError):
+            return False
+        return True
+
+    def _wait_for_next(self) -> None:
+        """Keep the connection for its next request."""
+        due = self._loop.time() + KEEP_ALIVE
+        self._next_keepalive_close_time = due
+        if self._keepalive_handle is None:
+            self._keepalive_handle = self._loop.call_at(due, self._process_keepalive)
 
     # -- what cannot be parsed -------------------------------------------------------------------------------------
 

@@ -270,7 +270,7 @@ async def curl(*arguments: str, stdin: bytes = b"") -> tuple[int, bytes]:
     """Run curl: (exit status, what it printed)."""
     program = shutil.which("curl")
     if program is None:
-        pytest.skip("no curl here")
+        pytest.fail("curl is not here: install it (Debian, Ubuntu: apt-get install curl)")
     process = await asyncio.create_subprocess_exec(
         program,
         "-sS",
@@ -298,6 +298,9 @@ def printed(out: bytes) -> tuple[list[str], list[str], str]:
         for line in lines
         if not line.startswith("HTTP/1.") and not line.lower().startswith((*OURS, "transfer-encoding"))
     ]
+    if any(line.lower() == "content-encoding: gzip" for line in fields):
+        # How far an answer shrinks depends on its number, which no two answers share.
+        fields = [line for line in fields if not line.lower().startswith("content-length:")]
     text = plain(body)
     for mark in ('"created":', '"created_at":'):
         text = "".join(part[10:] if index else part for index, part in enumerate(text.split(mark)))
