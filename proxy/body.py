@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from proxy.server import BadBodyError
+from proxy.request import BadBodyError
 
 if TYPE_CHECKING:
     from aiohttp.streams import StreamReader
 
-    from proxy.server import Request
+    from proxy.request import Request
     from proxy.upstream import Upstream
     from proxy.watch import Watch
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from proxy.plan import Step
     from proxy.plane import DataPlane
     from proxy.relay import Relay
-    from proxy.server import Request
+    from proxy.request import Request
     from proxy.upstream import Upstream
 
 SURE_IDLE: Final = 1.0

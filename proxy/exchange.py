@@ -15,13 +15,14 @@ from proxy import answers, errors
 from proxy.answers import RefusedError
 from proxy.asked import Asked
 from proxy.body import BadBodyError, Body, BodyTimeoutError, BodyTooLargeError
+from proxy.client import HEAD_BYTES, TOO_LARGE
 from proxy.dispatch import Dispatch
 from proxy.errors import Refusal
 from proxy.paths import guess
 from proxy.peek import peek
 from proxy.plan import plan
 from proxy.relay import Relay
-from proxy.server import CLOSE, HEAD_BYTES, KEEP, TOO_LARGE, Request, Written
+from proxy.request import CLOSE, KEEP, Request, Written
 from proxy.way import Known, Way, find_way
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from proxy.body import ReplayMemory
 from proxy.exchange import Exchange
-from proxy.server import Request, Server, Written
+from proxy.request import Request, Written
+from proxy.server import Server
 from proxy.watch import Watch
 
 if TYPE_CHECKING:

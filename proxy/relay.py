@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.server import reset
+from proxy.sockets import reset
 
 if TYPE_CHECKING:
+    from proxy.client import ClientConnection
     from proxy.reply import Reply
-    from proxy.server import ClientConnection
     from proxy.upstream import Upstream
 
 LAST_CHUNK = b"0\r\n\r\n"

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from proxy.attempt import Attempt
+    from proxy.client import ClientConnection
     from proxy.reply import Reply
-    from proxy.server import ClientConnection, Request
+    from proxy.request import Request
     from proxy.upstream import Upstream
 
 

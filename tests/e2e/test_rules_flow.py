@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from proxy.client import KEEP_ALIVE
 from proxy.pool import IDLE_EXPIRY
-from proxy.server import KEEP_ALIVE, Server
+from proxy.server import Server
 from tests.e2e.lanes import JSON_OK, OK, Lane, Talk, comes, plain, values
 from tests.e2e.world import Peer, client, eventually, split
 

@@ -11,7 +11,7 @@ from aiohttp import StreamReader
 from aiohttp.base_protocol import BaseProtocol
 
 from proxy.body import CONTINUE, IDLE, READ_AHEAD, Body, BodyTimeoutError, BodyTooLargeError, ReplayMemory
-from proxy.server import BadBodyError
+from proxy.request import BadBodyError
 from proxy.watch import Watch
 from tests.proxy.recording import Transport, upstream
 

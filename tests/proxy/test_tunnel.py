@@ -11,7 +11,8 @@ import pytest
 from proxy.framing import Framing
 from proxy.relay import Relay
 from proxy.reply import Reply
-from proxy.server import Server, Written
+from proxy.request import Written
+from proxy.server import Server
 from proxy.tunnel import Tunnel, tunnel
 from tests.proxy.recording import Transport, feed, upstream
 
