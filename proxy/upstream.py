@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import httptools
 
@@ -20,6 +20,7 @@ from proxy.reply import Reply, read
 
 if TYPE_CHECKING:
     from proxy.pool import Pool
+    from proxy.sink import Sink
 
 log = logging.getLogger("detour.proxy")
 
@@ -31,34 +32,6 @@ _VERSIONS: Final = ("1.1", "1.0")
 
 _shared = bytearray(READ_SIZE)
 _view = memoryview(_shared)
-
-
-class Sink(Protocol):
-    """Who an answer is read for."""
-
-    def informational(self, reply: Reply) -> None:
-        """A 1xx answer but 101 came."""
-
-    def head(self, reply: Reply) -> None:
-        """The final answer's head came."""
-
-    def body(self, data: bytes, done: bool) -> None:
-        """Body bytes of one network read; `done` when they are the last."""
-
-    def upgraded(self, rest: bytes) -> None:
-        """The head was 101 and `rest` is the first of what follows it."""
-
-    def raw(self, data: bytes) -> None:
-        """Bytes of an upgraded connection."""
-
-    def malformed(self, detail: str) -> None:
-        """What came is not HTTP or breaks framing rules; the connection is gone."""
-
-    def lost(self, detail: str) -> None:
-        """The connection ended before the answer did."""
-
-    def writable(self) -> None:
-        """The connection takes more bytes again after `blocked`."""
 
 
 class _DefectError(Exception):
