@@ -239,31 +239,29 @@ class ClientConnection(RequestHandler):
         and writes by itself. The rest is as there: the parser's queue, keep-alive, lingering over an unread body, a
         declined upgrade.
         """
-        handler = self._request_handler
+        handler, parser = self._request_handler, self._parser
         try:
-            while handler is not None and not self._force_close:
+            while handler is not None and parser is not None and not self._force_close:
                 if not self._messages:
                     await self._next_head()
                 message, payload = self._messages.popleft()
-                if self._parser is not None:
-                    self._parser.message_consumed()
+                parser.message_consumed()
                 if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
                     self._resume_reading_if_drained()
                 written = await self._serve(handler, message, payload)  # type: ignore[arg-type]
-                if not payload.is_eof() and not await self._linger(payload):
-                    self.close()
+                if not payload.is_eof() and not self._force_close:
+                    await self._linger(payload)
                 payload.set_exception(_SPENT)
                 self._keepalive = written.keep_alive
                 if not written.keep_alive or self._close or self._force_close:
                     break
                 self._wait_for_next()
-        except asyncio.CancelledError:
+        except BaseException:
             self.force_close()
             raise
-        if not self._force_close:
+        if not self._force_close and self.transport is not None:
             self._task_handler = None
-            if self.transport is not None:
-                self.transport.close()
+            self.transport.close()
 
     async def _next_head(self) -> None:
         self._waiter = self._loop.create_future()
@@ -299,20 +297,17 @@ class ClientConnection(RequestHandler):
         tail, self._message_tail = self._message_tail, b""
         if tail:
             self.data_received(tail)
-        elif self._buffer_paused:
+        if self._buffer_paused:
             self._resume_reading_if_drained()
 
-    async def _linger(self, payload: StreamReader) -> bool:
+    async def _linger(self, payload: StreamReader) -> None:
         """Read what is left of a request's body for a while, so that the client gets to read its answer."""
-        if self._force_close:
-            return True
         try:
             async with asyncio.timeout(LINGER):
                 while not payload.is_eof():
                     await payload.readany()
         except (TimeoutError, BadBodyError, ConnectionError):
-            return False
-        return True
+            self.close()
 
     def _wait_for_next(self) -> None:
         """Keep the connection for its next request."""

@@ -70,7 +70,7 @@ class Dispatch:
             BadBodyError, BodyTimeoutError, BodyTooLargeError: the caller's body failed while it was sent on.
         """
         plane = self._plane
-        permit = plane.registry.admit(step.provider.name, step.model, plane.loop.time())
+        permit = plane.registry.admit(step.provider.name, step.model, plane.watch.now())
         if isinstance(permit, Rejection):
             raise RefusedError(Refusal(permit.status, "unavailable", permit.reason))
         self.attempts += 1
@@ -114,7 +114,7 @@ class Dispatch:
             step.timeouts,
             relay,
             self._plane.watch,
-            now=self._plane.loop.time(),
+            now=self._plane.watch.now(),
             total_due=relay.began_at + limit,
         )
         return self._attempt
@@ -140,10 +140,10 @@ class Dispatch:
         limits = self._plane.config.settings.limits
         pool = self._plane.pools.of(step.provider.origin)
         try:
-            limit = attempt.time_to_connect(self._plane.loop.time())
+            limit = attempt.time_to_connect(self._plane.watch.now())
             return await pool.connect(limit, limits.connections, limits.pool_wait)
         except ConnectTimeoutError:
-            attempt.not_connected(self._plane.loop.time())
+            attempt.not_connected(self._plane.watch.now())
         except UnreachableError as error:
             attempt.end(Ending.UNREACHABLE, str(error))
         except PoolWaitError as error:
@@ -176,7 +176,7 @@ class Dispatch:
             connection.write(head)
             connection.write(data)
         if body.complete:
-            attempt.sent(self._plane.loop.time())
+            attempt.sent(self._plane.watch.now())
         else:
             attempt.drained = asyncio.Event()
             self._upload = self._plane.loop.create_task(self._send_rest(attempt, attempt.drained, connection))
@@ -205,7 +205,7 @@ class Dispatch:
         """Stream what of the body is not in memory; the one task an exchange may have, for large bodies alone."""
         try:
             await self._asked.body.stream(connection, chunked=self._asked.scan.chunked, drained=drained)
-            attempt.sent(self._plane.loop.time())
+            attempt.sent(self._plane.watch.now())
         except Exception as error:
             attempt.cancel(error)
 
@@ -219,7 +219,7 @@ class Dispatch:
     def _settle(self, step: Step, attempt: Attempt, permit: Permit) -> Verdict:
         """Judge, give the permit back, and tell the recorder."""
         plane = self._plane
-        now = plane.loop.time()
+        now = plane.watch.now()
         at = plane.wall()
         verdict = SUCCESS if attempt.good() else judge(attempt.facts(at))
         began = attempt.request_sent_at or attempt.started_at

@@ -58,7 +58,7 @@ class Exchange:
             version10=message.version.minor == 0,
             head_only=request.method == "HEAD",
             close=message.should_close or plane.draining,
-            began_at=plane.loop.time(),
+            began_at=plane.watch.now(),
         )
         self._asked: Asked | None = None
         self._body: Body | None = None
@@ -183,7 +183,7 @@ class Exchange:
                 "cancelled" if self._cancelled else result,
                 streamed,
                 attempts,
-                plane.loop.time() - relay.began_at,
+                plane.watch.now() - relay.began_at,
                 upstream,
                 size,
                 relay.bytes_out,

@@ -64,7 +64,7 @@ class DataPlane:
         """Set when the last exchange ended while draining."""
         self._numbers = itertools.count(1)
         self.watch.every(self.server.look_for_leaving)
-        self.watch.every(pools.expire)
+        self.watch.every(lambda now: pools.expire(loop.time()))
 
     def request_id(self) -> str:
         """A name for one exchange, unlike any other instance's."""

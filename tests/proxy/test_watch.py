@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import cast
 
-from proxy.watch import HOUSEKEEPING, Watch
+from proxy.watch import HOUSEKEEPING, PAUSE, TICK, Watch
 
 
 class Item:
@@ -71,3 +73,40 @@ async def test_it_ticks_until_stopped() -> None:
     watch.add(item)
     await asyncio.sleep(0.15)
     assert item.calls == []
+
+
+class Loop:
+    """A loop whose time the test moves, and whose one timer the test fires."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.timer: Callable[[], None] | None = None
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, delay: float, call: Callable[[], None]) -> None:
+        self.timer = call
+
+    def fire_at(self, now: float) -> None:
+        self.now = now
+        assert self.timer is not None
+        self.timer()
+
+
+def test_the_clock_of_limits_stands_still_while_the_process_does() -> None:
+    loop = Loop()
+    watch = Watch(cast(asyncio.AbstractEventLoop, loop))
+    watch.start()
+    item = Item(watch.now() + 1.0)
+    watch.add(item)
+    loop.fire_at(100.0 + TICK)
+    loop.fire_at(107.0)  # starved for seven seconds, with the provider's answer waiting to be read
+    assert item.calls == []
+    assert watch.now() < 100.2
+    loop.fire_at(107.0 + TICK + PAUSE / 2)  # a little late is not a pause
+    assert item.calls == []
+    for _ in range(30):
+        loop.fire_at(loop.now + TICK)
+    (called,) = item.calls
+    assert 101.0 <= called <= 101.0 + 2 * TICK + PAUSE
