@@ -257,14 +257,17 @@ async def test_the_blocking_sdks(fake: FakeProvider) -> None:
 class TestLiteLLM:
     """litellm itself warns of all sorts of things at import."""
 
-    @pytest.fixture(scope="class")
-    def litellm(self) -> Any:
+    @pytest.fixture
+    async def litellm(self) -> AsyncIterator[Any]:
         os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # nothing is fetched from anywhere
         import litellm
 
         litellm.suppress_debug_info = True
         litellm.disable_aiohttp_transport = True
-        return litellm
+        yield litellm
+        # It keeps its clients for later calls, and with them the loop of this test.
+        await litellm.close_litellm_async_clients()
+        litellm.in_memory_llm_clients_cache.flush_cache()
 
     @pytest.mark.parametrize(
         ("model", "base"),
