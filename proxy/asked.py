@@ -8,8 +8,10 @@ from proxy.body import Body
 from proxy.credentials import Placement
 from proxy.headers import Scan
 from proxy.paths import Endpoint
-from proxy.peek import Peek
+from proxy.peek import Peek, peek
 from proxy.route import Route
+
+UNSEEN = Peek()
 
 
 class Asked(Struct, gc=False):
@@ -23,7 +25,12 @@ class Asked(Struct, gc=False):
     heads: dict[bool, bytes]
     length: int
     body: Body
-    peek: Peek
+    peek: Peek = UNSEEN
+
+    def look(self) -> None:
+        """Look into the body, as far as it is in memory."""
+        route = self.route
+        self.peek = peek(self.endpoint, route.path, self.scan.content_type, self.body.data, route.provider.prefix)
 
     def replayable(self) -> bool:
         """Whether it may be sent again although its bytes were written (proxy-rules 17)."""

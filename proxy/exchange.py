@@ -19,7 +19,6 @@ from proxy.client import HEAD_BYTES, TOO_LARGE
 from proxy.dispatch import Dispatch
 from proxy.errors import Refusal
 from proxy.paths import guess
-from proxy.peek import peek
 from proxy.plan import plan
 from proxy.relay import Relay
 from proxy.request import CLOSE, KEEP, Request, Written
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("detour.proxy")
 
+FAILED: Final = Refusal(500, "internal_error", "Detour failed at this request; its log says more")
+
 CLOSING: Final = frozenset((400, 405, 408, 413, 431))
 """Refusals that end the client's connection: what it sends is not to be trusted (semantics section 8)."""
 
@@ -39,7 +40,6 @@ class Exchange:
 
     __slots__ = (
         "_asked",
-        "_body",
         "_cancelled",
         "_dispatch",
         "_plane",
@@ -61,7 +61,6 @@ class Exchange:
             began_at=plane.watch.now(),
         )
         self._asked: Asked | None = None
-        self._body: Body | None = None
         self._cancelled = False
         self._dispatch: Dispatch | None = None
         self._way: Way | None = None
@@ -70,12 +69,12 @@ class Exchange:
         """Serve the request. Raises only `CancelledError`, when the client left."""
         try:
             way, length = self._find_way()
-            body = self._body = self._open_body(way, length)
+            asked = self._asked = self._ask(way, length)
             if self._request.payload.is_eof():
-                body.take()
-            elif body.judged:
-                await body.collect(self._plane.replay.room(self._plane.config.settings.limits.replay))
-            asked = self._asked = self._ask(way, length, body)
+                asked.body.take()
+            elif asked.body.judged:
+                await asked.body.collect(self._plane.replay.room(self._plane.config.settings.limits.replay))
+            asked.look()
             dispatch = self._dispatch = Dispatch(self._plane, self._request, self._relay, asked)
             for step in plan(asked.route, asked.peek, self._plane.config):
                 await dispatch.to(step)
@@ -94,7 +93,7 @@ class Exchange:
         except Exception:
             log.exception("exchange failed", extra={"request_id": self._relay.request_id})
             self._relay.close = True
-            self._refuse(Refusal(500, "internal_error", "Detour failed at this request; its log says more"))
+            self._refuse(FAILED)
         finally:
             self._end()
         return CLOSE if self._relay.close else KEEP
@@ -117,24 +116,17 @@ class Exchange:
         length = way.scan.content_length
         return way, -1 if length is None else length
 
-    def _open_body(self, way: Way, length: int) -> Body:
-        """The body to be read: that of a judged request as far as judging and another attempt need it."""
-        plane, endpoint = self._plane, way.endpoint
-        if way.refusal is not None:
-            raise RefusedError(way.refusal)
-        judged = endpoint is not None and endpoint.generation
-        cap = plane.config.settings.limits.request_body if judged else 0
-        if cap and length > cap:
-            raise RefusedError(answers.too_large(cap))
-        return Body(self._request, plane.replay, plane.watch, expects=way.scan.expect, limit=cap)
-
-    def _ask(self, way: Way, length: int, body: Body) -> Asked:
-        """What is asked for, now that the body can be looked into."""
-        endpoint, route, placed = way.endpoint, way.route, way.placed
+    def _ask(self, way: Way, length: int) -> Asked:
+        """What is asked for, before its body is looked into; refuses what must not be forwarded."""
+        plane, request = self._plane, self._request
+        endpoint, route, placed, scan = way.endpoint, way.route, way.placed, way.scan
         if endpoint is None or route is None or placed is None:
-            raise RefusedError(Refusal(500, "internal_error", "the request was not routed"))
-        seen = peek(endpoint, route.path, way.scan.content_type, body.data, route.provider.prefix)
-        return Asked(self._request.method, route, endpoint, placed, way.scan, way.heads, length, body, seen)
+            raise RefusedError(way.refusal or FAILED)
+        cap = plane.config.settings.limits.request_body if endpoint.generation else 0
+        if 0 < cap < length:
+            raise RefusedError(answers.too_large(cap))
+        body = Body(request, plane.replay, plane.watch, expects=scan.expect, limit=cap)
+        return Asked(request.method, route, endpoint, placed, scan, way.heads, length, body)
 
     def _refuse(self, refusal: Refusal) -> None:
         """Give the client an answer of ours, in its dialect."""
@@ -160,18 +152,16 @@ class Exchange:
     def _end(self) -> None:
         """Give back what the exchange holds, and tell the recorder what the client got."""
         plane, relay, dispatch = self._plane, self._relay, self._dispatch
-        way, seen, body = self._way, self._asked, self._body
+        way, asked = self._way, self._asked
         if not self._request.payload.is_eof():
             relay.close = True
-        size = 0
-        if body is not None:
-            size = body.size
-            body.release()
-        if dispatch is None or seen is None:
-            result, attempts, upstream, model, streamed = "rejected", 0, 0.0, NO_MODEL, False
-        else:
+        size, model, streamed = 0, NO_MODEL, False
+        if asked is not None:
+            size, model, streamed = asked.body.size, asked.peek.model, asked.peek.stream
+            asked.body.release()
+        result, attempts, upstream = "rejected", 0, 0.0
+        if dispatch is not None:
             result, attempts, upstream = dispatch.result, dispatch.attempts, dispatch.upstream_time
-            model, streamed = seen.peek.model, seen.peek.stream
         plane.ended(
             Answer(
                 relay.request_id,

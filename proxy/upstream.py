@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Final
 import httptools
 
 from proxy.reply import Reply, read
+from proxy.sink import Sink
 
 if TYPE_CHECKING:
     from proxy.pool import Pool
-    from proxy.sink import Sink
 
 log = logging.getLogger("detour.proxy")
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import errno
+import shutil
 import socket
 import ssl
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +17,10 @@ import pytest
 
 from config.effective import Origin
 from proxy.connect import Connector, ConnectTimeoutError, UnreachableError, tls_context
+from tests.e2e.authority import Authority
 
-CERTIFICATE = Path(__file__).with_name("localhost.pem")
+AUTHORITY = Authority(Path(tempfile.mkdtemp(prefix="detour-tests-")), "local")
+atexit.register(shutil.rmtree, AUTHORITY.file.parent)
 
 
 class Client(asyncio.Protocol):
@@ -26,15 +31,14 @@ class Client(asyncio.Protocol):
 
 
 def server_context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATE)
+    context = AUTHORITY.server("127.0.0.1", "localhost")
     context.set_alpn_protocols(["h2", "http/1.1"])
     return context
 
 
 def trusting() -> ssl.SSLContext:
     context = tls_context()
-    context.load_verify_locations(CERTIFICATE)
+    context.load_verify_locations(AUTHORITY.file)
     return context
 
 

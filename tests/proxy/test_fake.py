@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from proxy.fake import Conversation, Ended, FakeProvider, Fault, Seen
+from tests.e2e.authority import Authority
 from tests.proxy.fake_wire import LEFT, RST, ask, connect, request, split
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -351,13 +352,11 @@ async def test_ipv6_urls() -> None:
     assert FakeProvider("::1", 80).url == "http://[::1]:80"
 
 
-async def test_tls() -> None:
-    certificate = Path(__file__).with_name("localhost.pem")  # for 127.0.0.1 and localhost, signed by itself
-    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    serving.load_cert_chain(certificate)
-    async with FakeProvider(tls=serving) as fake:
+async def test_tls(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "local")
+    async with FakeProvider(tls=authority.server("127.0.0.1", "localhost")) as fake:
         assert fake.url.startswith("https://")
-        wire = await connect(fake.port, ssl=ssl.create_default_context(cafile=str(certificate)))
+        wire = await connect(fake.port, ssl=ssl.create_default_context(cafile=str(authority.file)))
         wire.send(request("reset", stream=True))
         assert b"Detour " in await wire.rest()
         wire.abort()
