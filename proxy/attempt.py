@@ -49,6 +49,7 @@ class Attempt:
         "_idle",
         "_inspector",
         "_kept",
+        "_running",
         "_shape",
         "_total_due",
         "_watch",
@@ -117,6 +118,8 @@ class Attempt:
         """The beginning of an error answer that was too long to hold, for its verdict."""
         self._inspector: Inspector | None = None
         self._decoder: Decoder | None = None
+        self._running = False
+        """Whether the gate is open and content flows, readable as it comes."""
         self._shape = ""
         self._content = 0
         self._first_due = _INF
@@ -192,10 +195,21 @@ class Attempt:
         """Body bytes: look, then hold or pass."""
         now = self._watch.now()
         inspector = self._inspector
-        if inspector is not None:
+        if inspector is None:
+            if not done:
+                self._let_idle(now)
+        elif self._running and not done:
+            inspector.feed(data)
+            if inspector.content != self._content and inspector.error is None:
+                # The next event of a running stream: nothing else to think about.
+                self._content = inspector.content
+                due = now + self._idle
+                self.due = due if due < self._total_due else self._total_due
+                self.relay.write(data, done=False)
+                return
+            self._note(inspector, done, now)
+        else:
             self._inspect(inspector, data, done, now)
-        elif not done:
-            self._let_idle(now)
         held = self._held
         if held is not None:
             if data:
@@ -210,6 +224,7 @@ class Attempt:
             self.relay.write(data, done=self.passes)
             self.end(Ending.COMPLETE)
         elif self.passes:
+            self._running = self._content > 0 and self._decoder is None
             self.relay.write(data, done=False)
         else:
             # The provider's own error event, in the middle of content: it passes once, and nothing comes after it.
@@ -384,6 +399,10 @@ class Attempt:
             inspector.feed(decoder.feed(data))
             if decoder.failed:
                 inspector.content += len(data)  # what cannot be read counts as it comes
+        self._note(inspector, done, now)
+
+    def _note(self, inspector: Inspector, done: bool, now: float) -> None:
+        """Draw what follows from what the inspector has seen."""
         if done:
             inspector.close()
         if inspector.content != self._content:
