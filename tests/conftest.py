@@ -1,0 +1,22 @@
+"""What holds for all tests."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from collections.abc import Iterator
+
+import pytest
+
+SDKS = ("test_clients_crowd", "test_clients_others", "test_clients_sdks", "test_fake_clients")
+"""Files that drive other people's clients, some of which keep connections beyond the loop they were made in."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def leftovers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Collect what those clients leave behind here, not in the middle of a test that has nothing to do with it."""
+    yield
+    if request.module.__name__.rpartition(".")[2] in SDKS:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
