@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from config.catalog import ALIASES, CATALOG, canonical
 from config.checks import check
@@ -21,21 +21,27 @@ def build(settings: Settings, environ: Mapping[str, str], problems: list[Problem
     """
     check(settings, problems)
     entries = _entries(settings, problems, whole_catalog)
-    made = (make_provider(name, entry, settings.timeouts, environ, problems) for name, entry in entries.items())
+    made = (make_provider(name, entry, settings, environ, problems) for name, entry in entries.items())
     providers = {provider.name: provider for provider in made if provider is not None}
-    groups = _groups(settings, entries, problems)
-    limits = _limits(groups, providers, settings)
+    members = _groups(settings, entries, problems)
+    limits = _limits(members, providers, settings)
+    windows = _windows(members)
+    groups = {
+        name: _group(name, group, targets, limits, windows, settings) for name, (group, targets) in members.items()
+    }
     aliases = {alias: name for alias, name in ALIASES.items() if name in providers}
     _refuse_open_relay(settings, providers, problems)
     return Config(
         settings=settings,
         providers=providers,
         aliases=aliases,
-        groups={name: _group(name, group, targets, limits, settings) for name, (group, targets) in groups.items()},
+        groups=groups,
         routes={**{alias: providers[name] for alias, name in aliases.items()}, **providers},
         target_timeouts=limits,
-        tiers=_tiers(groups),
+        tiers=_tiers(members),
         targets=frozenset(limits),
+        stand_ins=_stand_ins(groups.values()),
+        windows=windows,
         adds_credentials=settings.listen.loopback or settings.open or settings.client_token is not None,
         client_token=settings.client_token,
         hosts=frozenset(name.lower().rstrip(".") for name in settings.hosts),
@@ -109,13 +115,14 @@ def _group(
     group: GroupSettings,
     targets: tuple[Target, ...],
     limits: Mapping[tuple[str, str], Timeouts],
+    windows: Mapping[tuple[str, str], int],
     settings: Settings,
 ) -> Group:
     limited = (
         Target(
             provider=target.provider,
             model=target.model,
-            context_window=target.context_window,
+            context_window=windows.get((target.provider, target.model)),
             prefill=target.prefill,
             timeouts=limits[target.provider, target.model],
         )
@@ -124,6 +131,29 @@ def _group(
     return Group(
         name=name, tier=group.tier, targets=tuple(limited), timeouts=resolve(settings.timeouts, group.timeouts)
     )
+
+
+def _windows(groups: _Members) -> dict[tuple[str, str], int]:
+    """The context window of each target that has one. Of several groups that say one the first in the file wins."""
+    windows: dict[tuple[str, str], int] = {}
+    for _, targets in groups.values():
+        for target in targets:
+            if target.context_window is not None:
+                windows.setdefault((target.provider, target.model), target.context_window)
+    return windows
+
+
+def _stand_ins(groups: Iterable[Group]) -> dict[tuple[str, str], tuple[Target, ...]]:
+    """For each target that shares a group with others, these others: of all its groups, each once."""
+    found: dict[tuple[str, str], dict[tuple[str, str], Target]] = {}
+    for group in groups:
+        members = {(target.provider, target.model): target for target in group.targets}
+        for key in members:
+            others = found.setdefault(key, {})
+            for other, target in members.items():
+                if other != key:
+                    others.setdefault(other, target)
+    return {key: tuple(others.values()) for key, others in found.items() if others}
 
 
 def _tiers(groups: _Members) -> dict[tuple[str, str], Tier]:

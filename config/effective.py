@@ -8,10 +8,10 @@ from msgspec import Struct
 
 from config.problems import nearest
 from config.secret import Secret
-from config.settings import Settings, Timeouts
+from config.settings import Breakers, Settings, Timeouts
 from config.words import AuthStyle, Dialect, Tier
 
-__all__ = ["AuthStyle", "Config", "Dialect", "Group", "Origin", "Provider", "Target", "Tier", "Timeouts"]
+__all__ = ["AuthStyle", "Breakers", "Config", "Dialect", "Group", "Origin", "Provider", "Target", "Tier", "Timeouts"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -58,6 +58,7 @@ class Provider(Struct, frozen=True, kw_only=True):
     key_variables: tuple[str, ...] = ()
     headers: tuple[tuple[bytes, bytes], ...] = ()
     timeouts: Timeouts = Timeouts()
+    breakers: Breakers = Breakers()
     missing_variables: tuple[str, ...] = ()
     keyless: bool = False
     catalogued: bool = True
@@ -94,7 +95,12 @@ class Group(Struct, frozen=True, kw_only=True):
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """A valid configuration, ready to be asked. `routes` are the providers under their names and aliases."""
+    """A valid configuration, ready to be asked.
+
+    `routes` are the providers under their names and aliases. By (provider, model): `stand_ins` are the other targets of
+    all groups that a target stands in, in file order; a target that nothing could stand in for is not there. `windows`
+    are the configured context windows, in tokens.
+    """
 
     settings: Settings
     providers: dict[str, Provider]
@@ -104,6 +110,8 @@ class Config(Struct, frozen=True, kw_only=True):
     target_timeouts: dict[tuple[str, str], Timeouts]
     tiers: dict[tuple[str, str], Tier]
     targets: frozenset[tuple[str, str]]
+    stand_ins: dict[tuple[str, str], tuple[Target, ...]]
+    windows: dict[tuple[str, str], int]
     adds_credentials: bool
     client_token: Secret | None
     hosts: frozenset[str]

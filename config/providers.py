@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
+
+from msgspec import structs
 
 from config.baseurl import UNSET_HOST, expand, parse_base_url
 from config.catalog import CATALOG, NATIVE_AUTH, Entry
 from config.effective import Origin, Provider
 from config.problems import Problem, did_you_mean
 from config.secret import Secret
-from config.settings import ProviderSettings, TimeoutOverrides, Timeouts
+from config.settings import BreakerOverrides, Breakers, ProviderSettings, Settings, TimeoutOverrides, Timeouts
 from config.tree import child
 from config.words import AuthStyle, Dialect
 
+_Base = TypeVar("_Base", Timeouts, Breakers)
 
-def resolve(base: Timeouts, *overrides: TimeoutOverrides) -> Timeouts:
-    """`base` with the overrides laid over it, the last one on top."""
-    limits = {name: getattr(base, name) for name in Timeouts.__struct_fields__}
+
+def resolve(base: _Base, *overrides: TimeoutOverrides | BreakerOverrides) -> _Base:
+    """`base` with the overrides of its kind laid over it, the last one on top."""
     for override in overrides:
-        given = {name: getattr(override, name) for name in Timeouts.__struct_fields__}
-        limits.update({name: value for name, value in given.items() if value is not None})
-    return Timeouts(**limits)
+        given = {name: value for name, value in structs.asdict(override).items() if value is not None}
+        base = structs.replace(base, **given)
+    return base
 
 
 def make_provider(
-    name: str, entry: ProviderSettings, limits: Timeouts, environ: Mapping[str, str], problems: list[Problem]
+    name: str, entry: ProviderSettings, settings: Settings, environ: Mapping[str, str], problems: list[Problem]
 ) -> Provider | None:
-    """The provider `name`, or None with the reason added to `problems`. `limits` are the global ones."""
+    """The provider `name`, or None with the reason added to `problems`. What `entry` leaves out `settings` say."""
     known = CATALOG.get(name)
     path = child("providers", name)
     if entry.base_url is None and known is None:
@@ -50,7 +54,8 @@ def make_provider(
         credential=credential,
         key_variables=variables,
         headers=_headers(entry, known, environ),
-        timeouts=resolve(limits, known.timeouts if known else TimeoutOverrides(), entry.timeouts),
+        timeouts=resolve(settings.timeouts, known.timeouts if known else TimeoutOverrides(), entry.timeouts),
+        breakers=resolve(settings.breakers, entry.breakers),
         missing_variables=missing,
         keyless=known is None and not variables and credential is None,
         catalogued=known is not None,

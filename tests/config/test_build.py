@@ -4,7 +4,7 @@ import pytest
 
 from config.effective import Config
 from config.load import ConfigError, load_text
-from config.words import Tier
+from config.words import Mode, Tier
 
 GROUPS = """
 timeouts: {connect: 1s, idle: 1s, answer: 1s, total: 1s}
@@ -45,6 +45,56 @@ def test_the_nearest_limit_wins(config: Config) -> None:
 def test_targets_stand_under_canonical_names(config: Config) -> None:
     assert [(t.provider, t.model) for t in config.groups["one"].targets] == [("groq", "m"), ("google-vertex", "a/b")]
     assert config.targets == {("groq", "m"), ("google-vertex", "a/b"), ("xai", "m")}
+
+
+def test_a_providers_breaker_knobs_lie_over_the_global_ones() -> None:
+    text = "breakers: {window: 9s, jitter: 0.2}\nproviders: {groq: {breakers: {jitter: 0, mode: observe}}, xai: {}}"
+    config = load_text(text, {})
+    groq, xai = config.providers["groq"].breakers, config.providers["xai"].breakers
+    assert xai == config.settings.breakers
+    assert (groq.window, groq.jitter, groq.mode, groq.open_for) == (9, 0, Mode.OBSERVE, xai.open_for)
+
+
+SHARED = """
+models:
+  one: {targets: [groq/a, {target: xai/b, context_window: 8}, google/c]}
+  two: {targets: [{target: openai/d, context_window: 5}, xai/b, groq/a]}
+  three: {targets: [{target: groq/a, context_window: 9}, {target: xai/b, context_window: 7}]}
+  alone: {targets: [openai/e]}
+"""
+
+
+def test_what_could_stand_in_for_a_target() -> None:
+    config = load_text(SHARED, {})
+    found = {key: [(t.provider, t.model) for t in targets] for key, targets in config.stand_ins.items()}
+    a, b, c, d = ("groq", "a"), ("xai", "b"), ("google-vertex", "c"), ("openai", "d")
+    assert found == {a: [b, c, d], b: [a, c, d], c: [a, b], d: [b, a]}
+    for key, targets in config.stand_ins.items():
+        for target in targets:
+            assert target.timeouts == config.timeouts(target.provider, target.model), key
+
+
+def test_a_stand_in_is_what_the_first_group_says_of_it() -> None:
+    text = """
+models:
+  one: {targets: [groq/a, {target: xai/b, prefill: true}]}
+  two: {targets: [groq/a, {target: xai/b, prefill: false}]}
+"""
+    assert [target.prefill for target in load_text(text, {}).stand_ins["groq", "a"]] == [True]
+
+
+def test_the_first_context_window_that_is_said_holds_in_every_group() -> None:
+    config = load_text(SHARED, {})
+    assert config.windows == {("xai", "b"): 8, ("openai", "d"): 5, ("groq", "a"): 9}
+    every = [t for group in config.groups.values() for t in group.targets]
+    every += [t for targets in config.stand_ins.values() for t in targets]
+    for target in every:
+        assert target.context_window == config.windows.get((target.provider, target.model))
+
+
+def test_without_groups_nothing_stands_in() -> None:
+    config = load_text(None, {})
+    assert (config.stand_ins, config.windows) == ({}, {})
 
 
 def test_the_most_demanding_tier_wins(config: Config) -> None:

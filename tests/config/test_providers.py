@@ -6,14 +6,14 @@ from config.effective import Provider
 from config.problems import Problem
 from config.providers import make_provider, resolve
 from config.secret import Secret
-from config.settings import ProviderSettings, TimeoutOverrides, Timeouts
+from config.settings import BreakerOverrides, Breakers, ProviderSettings, Settings, TimeoutOverrides, Timeouts
 from config.words import AuthStyle, Dialect
 
 
 def make(name: str, environ: dict[str, str] | None = None, **settings: object) -> Provider:
     problems: list[Problem] = []
     entry = ProviderSettings(**settings)  # type: ignore[arg-type]
-    provider = make_provider(name, entry, Timeouts(), environ or {}, problems)
+    provider = make_provider(name, entry, Settings(), environ or {}, problems)
     assert provider is not None
     assert problems == []
     return provider
@@ -127,7 +127,7 @@ def test_missing_variables_of_the_url_leave_an_origin_that_leads_nowhere() -> No
 )
 def test_mistakes(name: str, url: str | None, problem: str) -> None:
     problems: list[Problem] = []
-    assert make_provider(name, ProviderSettings(base_url=url), Timeouts(), {}, problems) is None
+    assert make_provider(name, ProviderSettings(base_url=url), Settings(), {}, problems) is None
     assert [str(found) for found in problems] == [problem]
 
 
@@ -135,3 +135,14 @@ def test_time_limits_are_laid_over_one_another() -> None:
     base = Timeouts(idle=1.0, connect=2.0, total=3.0)
     result = resolve(base, TimeoutOverrides(idle=4.0, connect=5.0), TimeoutOverrides(idle=6.0))
     assert (result.idle, result.connect, result.total) == (6, 5, 3)
+
+
+def test_breaker_knobs_of_a_provider_are_laid_over_the_global_ones() -> None:
+    settings = Settings(breakers=Breakers(failure_threshold=7, window=20.0))
+    entry = ProviderSettings(breakers=BreakerOverrides(window=30.0, jitter=0.0))
+    made = make_provider("groq", entry, settings, {}, [])
+    assert made is not None
+    assert made.breakers == Breakers(failure_threshold=7, window=30.0, jitter=0.0)
+    other = make_provider("xai", ProviderSettings(), settings, {}, [])
+    assert other is not None
+    assert other.breakers == settings.breakers
