@@ -107,6 +107,8 @@ class Outcome(Struct):
     first_byte: float | None
     at: float
     kind: Kind = Kind.LIVE
+    reasoning: bool = False
+    """Whether reasoning was asked for, which takes its time before the first byte."""
 
 
 class Answer(Struct):

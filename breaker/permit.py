@@ -6,11 +6,15 @@ cancelled when none was made. Anything else is a bug of ours and raises, so that
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
 from breaker.outcome import Outcome
+from breaker.transition import Scope
+
+if TYPE_CHECKING:
+    from breaker.breaker import Breaker
 
 
 class PermitError(RuntimeError):
@@ -18,31 +22,53 @@ class PermitError(RuntimeError):
 
 
 class Rejection(Struct, frozen=True):
-    """No permit: why, for how many seconds asking again is no use, and the HTTP status that tells the client so."""
+    """No permit.
+
+    `reason` says why in a line, `retry_after` for how many seconds asking again is no use (more than 0), `status` which
+    HTTP status tells the client so. `kind` is `open`, `half_open` (open but for trials, and those are out), `hold_off`
+    or `credential`; `scope` is that of the breaker that refuses.
+    """
 
     reason: str
     retry_after: float
     status: int
+    kind: str = "open"
+    scope: Scope = Scope.TARGET
 
 
 class Issuer(Protocol):
-    """Whoever issued a permit; told once of its end, by the permit alone."""
+    """Whoever issued a permit; told of its end, by the permit alone."""
 
-    def settled(self, outcome: Outcome, now: float) -> Outcome:
+    def settled(self, permit: Permit, outcome: Outcome, now: float) -> Outcome:
         """The attempt was made and judged; returns its outcome as tracked."""
 
-    def cancelled(self) -> None:
+    def proved(self, permit: Permit, now: float, first_byte: float | None) -> None:
+        """A trial's answer has begun well."""
+
+    def cancelled(self, permit: Permit) -> None:
         """No attempt was made."""
 
 
 class Permit(Struct, eq=False):
-    """Leave to make one attempt at one target."""
+    """Leave to make one attempt at one target, with the key whose fingerprint is `key`.
+
+    `generation` tells which transitions it has seen: a breaker that moved since does not listen to it. `trials` are the
+    half-open breakers it is a trial of.
+    """
 
     issuer: Issuer
     provider: str
     model: str
+    key: str = ""
+    generation: int = 0
+    trials: tuple[Breaker, ...] = ()
     out: bool = True
     """Whether it has still to be given back."""
+
+    @property
+    def trial(self) -> bool:
+        """Whether a half-open breaker waits for what becomes of it."""
+        return bool(self.trials)
 
     def settle(self, outcome: Outcome, now: float) -> Outcome:
         """Give the permit back with what became of the attempt, at `now` on the monotonic clock.
@@ -57,7 +83,16 @@ class Permit(Struct, eq=False):
         if not self.out:
             raise self._twice()
         self.out = False
-        return self.issuer.settled(outcome, now)
+        return self.issuer.settled(self, outcome, now)
+
+    def proved(self, now: float, first_byte: float | None = None) -> None:
+        """Say that a streamed answer's first content has come, `first_byte` seconds after the request was sent.
+
+        A trial succeeds by that: an answer of ten minutes must not delay recovery. If it breaks later, that is a new
+        outcome. Does nothing for a permit that is no trial.
+        """
+        if self.trials:
+            self.issuer.proved(self, now, first_byte)
 
     def cancel(self) -> None:
         """Give the permit back without an attempt: nothing was sent, nothing is judged.
@@ -68,7 +103,7 @@ class Permit(Struct, eq=False):
         if not self.out:
             raise self._twice()
         self.out = False
-        self.issuer.cancelled()
+        self.issuer.cancelled(self)
 
     def _twice(self) -> PermitError:
         return PermitError(f"permit for {self._target} was given back twice")

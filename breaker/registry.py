@@ -1,56 +1,61 @@
 """The registry: answers "may I?" with a permit and is told "so it went".
 
-Names of models come from callers, so what is kept for them is bounded (semantics, section 7). A target is tracked from
-its first counted attempt. Names that never succeeded, which anybody can make up, share a small shelf of their own and
-cannot push out a target that once did. Configured targets never leave. On each shelf the one whose last attempt is
-oldest goes first, so that a target in use outlives any flood of invented names. What has gone, and what finds no room,
-is counted under `OTHER_MODEL`, for which nothing is kept here.
+Breakers of three scopes stand behind it: the provider's, the target's, and those of the key in use at either. All that
+there are must admit an attempt. Most of the time none of them is anything but closed, and then a permit costs a look
+at an empty set. Reading creates nothing.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator
+import math
+import random as randomness
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final
 
 import msgspec
 
-from breaker.outcome import NO_MODEL, OTHER_MODEL, Outcome, Status
+from breaker.breaker import Breaker
+from breaker.budget import Budget
+from breaker.holdoff import HoldOffs
+from breaker.outcome import OTHER_MODEL, Blame, Outcome, Status
+from breaker.panel import Panel
 from breaker.permit import Permit, Rejection
-from breaker.target import TargetState
-
-_Key = tuple[str, str]
+from breaker.target import UNSEEN, Standing, TargetState
+from breaker.tracked import Key
+from breaker.transition import Scope, Transition
+from breaker.trial import passed, slow
+from config.settings import Breakers
+from config.words import Mode
 
 UNPROVEN: Final = 1000
 """Names without any success that are tracked at a time."""
 
-WINDOW: Final = 60.0
-"""Span of a target's window in seconds."""
+SHARE: Final = 0.2
+"""Further attempts as a share of a provider's recent requests."""
+
+_KEY_SHOWN: Final = 8
+_SUCCESS: Final = Status.SUCCESS
+_KEYS: Final = frozenset((Blame.TARGET_CREDENTIAL, Blame.PROVIDER_CREDENTIAL))
 
 
 class Registry:
-    """The tracked targets of this process. `now` is in seconds of one monotonic clock."""
+    """The judgement of this process. `now` is in seconds of one monotonic clock."""
 
-    __slots__ = (
-        "_configured",
-        "_on_forget",
-        "_proven",
-        "_span",
-        "_targets",
-        "_tracked",
-        "_unproven",
-        "_unproven_limit",
-        "open_permits",
-    )
+    __slots__ = ("_budgets", "_company", "_hold_offs", "_panel", "_share", "_stand_ins", "_targets", "open_permits")
 
     def __init__(
         self,
         *,
         tracked: int,
         unproven: int = UNPROVEN,
-        configured: Collection[_Key] = (),
-        window: float = WINDOW,
+        configured: Collection[Key] = (),
+        breakers: Breakers | None = None,
+        per_provider: Mapping[str, Breakers] | None = None,
+        stand_ins: Collection[Key] = (),
+        budget: float = SHARE,
         on_forget: Callable[[str, str], None] | None = None,
+        on_transition: Callable[[Transition], None] | None = None,
+        random: Callable[[], float] = randomness.random,
     ) -> None:
         """Make an empty registry.
 
@@ -58,50 +63,206 @@ class Registry:
             tracked: most targets that are configured or once succeeded; configured ones find room even beyond it.
             unproven: most names that never succeeded.
             configured: (provider, model) of the targets the configuration names.
-            window: seconds each target's window reaches back.
+            breakers: the knobs of providers that `per_provider` does not name.
+            per_provider: the knobs of the configured providers.
+            stand_ins: (provider, model) of the targets that something else could stand in for.
+            budget: further attempts as a share of a provider's recent requests.
             on_forget: told provider and model of whatever leaves; it may not know that name yet, and must not raise.
+            on_transition: told of every move of a breaker; must not raise.
+            random: a number from 0 to 1 that varies open times.
         """
         self.open_permits = 0
-        self._tracked = tracked
-        self._unproven_limit = unproven
-        self._configured = frozenset(configured)
-        self._span = window
-        self._on_forget = on_forget
-        self._targets: dict[_Key, TargetState] = {}
-        self._proven: OrderedDict[_Key, None] = OrderedDict()  # without the configured ones, oldest attempt first
-        self._unproven: OrderedDict[_Key, None] = OrderedDict()  # the same
+        self._share = budget
+        self._stand_ins = frozenset(stand_ins)
+        self._panel = Panel(
+            tracked=tracked,
+            unproven=unproven,
+            configured=configured,
+            breakers=breakers or Breakers(),
+            per_provider=per_provider or {},
+            random=random,
+            on_forget=on_forget,
+            on_transition=on_transition,
+        )
+        self._company = self._panel.company
+        self._targets = self._panel.targets
+        self._hold_offs = HoldOffs()
+        self._budgets: dict[str, Budget] = {}
 
-    def admit(self, provider: str, model: str, now: float) -> Permit | Rejection:
-        """Ask for leave to make one attempt at a target. Asking tracks nothing."""
+    # -- may I? ----------------------------------------------------------------------------------------------------
+
+    def admit(
+        self, provider: str, model: str, now: float, key: str = "", lease: float = math.inf, *, force: bool = False
+    ) -> Permit | Rejection:
+        """Ask for leave to make one attempt at a target with the key of that fingerprint. Asking tracks nothing.
+
+        `lease` is how many seconds the attempt can take at most: a trial that is not back by then is given to another.
+        `force` passes whatever stands in the way; such an attempt is no trial.
+        """
+        permit = Permit(self, provider, model, key, self._company.generation)
+        if self._company.unwell or self._hold_offs:
+            knobs = self._panel.knobs(provider)
+            if knobs.mode is not Mode.OFF:
+                concerned = self._panel.unwell(provider, model, key)
+                refused = self._refused(concerned, (provider, model, key), now)
+                if refused is None:
+                    permit.trials = tuple([one for one in concerned if one.enter(permit, now, lease)])
+                    permit.generation = self._company.generation
+                elif knobs.mode is Mode.ENFORCE and not force:
+                    return refused
         self.open_permits += 1
-        return Permit(self, provider, model)
+        return permit
 
-    def settled(self, outcome: Outcome, now: float) -> Outcome:
+    def rejection(self, provider: str, model: str, now: float, key: str = "") -> Rejection | None:
+        """Why an attempt would not be let through now, None when it would. Takes nothing and changes nothing."""
+        if not (self._company.unwell or self._hold_offs) or self._panel.knobs(provider).mode is not Mode.ENFORCE:
+            return None
+        return self._refused(self._panel.unwell(provider, model, key), (provider, model, key), now)
+
+    def _refused(self, concerned: list[Breaker], place: tuple[str, str, str], now: float) -> Rejection | None:
+        """The rejection that lasts longest."""
+        worst = None
+        for one in concerned:
+            found = one.rejection(now)
+            if found is not None and (worst is None or found.retry_after > worst.retry_after):
+                worst = found
+        left = self._hold_offs.left(place, now)
+        if left > 0 and (worst is None or left > worst.retry_after):
+            reason = f"{place[0]}/{place[1]} asked not to be called for a while (429)"
+            return Rejection(reason, left, 429, "hold_off", Scope.CREDENTIAL)
+        return worst
+
+    # -- so it went ------------------------------------------------------------------------------------------------
+
+    def settled(self, permit: Permit, outcome: Outcome, now: float) -> Outcome:
         """Take in what became of an attempt; called once by its permit.
 
-        Neutral outcomes change nothing. Returns the outcome, a copy under `OTHER_MODEL` where its name is not tracked.
+        Neutral outcomes change no health. Returns the outcome, a copy under `OTHER_MODEL` where its name is not
+        tracked.
         """
         self.open_permits -= 1
-        verdict = outcome.verdict
-        if not verdict.counted or outcome.model == OTHER_MODEL:
+        key = (permit.provider, permit.model)
+        status = outcome.verdict.status
+        knobs = self._panel.knobs(permit.provider)
+        counted = isinstance(status, Status) and permit.model != OTHER_MODEL
+        if counted or (key in self._stand_ins and slow(outcome, knobs.slow_first_byte)):
+            target: TargetState | None = self._targets.attempted(key, succeeded=status is _SUCCESS)
+        else:
+            target = self._targets.get(key)
+        if knobs.mode is not Mode.OFF:
+            self._judge(permit, outcome, target, knobs, now)
+        if not counted or target is None:
             return self._named(outcome)
-        key = (outcome.provider, outcome.model)
-        state = self._targets.get(key)
-        if state is None:
-            state = self._targets[key] = TargetState(outcome.provider, outcome.model, self._span)
-        state.add(outcome, now)
-        if key in self._proven:
-            self._proven.move_to_end(key)
-            return outcome
-        if self._is_pinned(key):
-            self._trim_proven()
-            return outcome
-        self._shelve(key, succeeded=verdict.status is Status.SUCCESS)
-        return self._named(outcome)
+        target.add(outcome, permit.generation, now)
+        return outcome if key in self._targets else self._named(outcome)
 
-    def cancelled(self) -> None:
+    def proved(self, permit: Permit, now: float, first_byte: float | None) -> None:
+        """Take in that a trial's answer has begun well, `first_byte` seconds after the request; called by its permit.
+
+        From here on the attempt is no trial, and belongs to the generation that this success led to.
+        """
+        trials, permit.trials = permit.trials, ()
+        was_one = False
+        for one in trials:
+            limit = self._panel.knobs(permit.provider).slow_first_byte
+            late = one.by_pace and first_byte is not None and first_byte > limit
+            last = f"first content after {first_byte:.0f} s" if late else ""
+            was_one = one.tried(permit, now, passed=not late, last=last) or was_one
+        if was_one:
+            permit.generation = self._company.generation
+
+    def cancelled(self, permit: Permit) -> None:
         """Hear that no attempt was made; called once by its permit."""
         self.open_permits -= 1
+        for one in permit.trials:
+            one.tried(permit, 0.0, passed=None)
+
+    def _judge(self, permit: Permit, outcome: Outcome, target: TargetState | None, knobs: Breakers, now: float) -> None:
+        """Tell every breaker that the outcome concerns. A trial is told apart, and only where it is one."""
+        verdict = outcome.verdict
+        generation = permit.generation
+        tried = self._try(permit, outcome, knobs, now) if permit.trials else ()
+        host = self._panel.hosts.get(permit.provider)
+        if host is None and verdict.counted:
+            host = self._panel.host(permit.provider)
+        if host is not None and host.breaker not in tried:
+            host.add(outcome, permit.model, generation, now)
+        if target is not None and target.breaker not in tried:
+            breaker = target.breaker
+            pace = slow(outcome, knobs.slow_first_byte) if (target.provider, target.model) in self._stand_ins else None
+            if verdict.status is _SUCCESS:
+                breaker.good(generation, now)
+            elif verdict.blame is Blame.TARGET:
+                breaker.bad(generation, now, verdict.message, verdict.http_status)
+            if pace is not None:
+                breaker.paced(generation, now, slow=pace)
+        self._judge_key(permit, outcome, knobs, tried, now)
+
+    def _judge_key(
+        self, permit: Permit, outcome: Outcome, knobs: Breakers, tried: Collection[Breaker], now: float
+    ) -> None:
+        verdict = outcome.verdict
+        place = (permit.provider, permit.model, permit.key)
+        if verdict.status is Status.RATE_LIMITED:
+            self._hold_offs.limited(place, verdict.retry_after, knobs.max_open_for, now)
+        elif verdict.status is _SUCCESS:
+            if self._hold_offs:
+                self._hold_offs.succeeded(place)
+            for one in self._panel.of_key(*place):
+                if one not in tried:
+                    one.good(permit.generation, now)
+        elif permit.key and verdict.blame in _KEYS:
+            model = permit.model if verdict.blame is Blame.TARGET_CREDENTIAL else None
+            one = self._panel.credential((permit.provider, model, permit.key))
+            if one not in tried:
+                one.bad(permit.generation, now, verdict.message, verdict.http_status)
+
+    def _try(self, permit: Permit, outcome: Outcome, knobs: Breakers, now: float) -> list[Breaker]:
+        """Give trial permits back with what they came to; returns the breakers for which this was a trial."""
+        last, status = outcome.verdict.message, outcome.verdict.http_status
+        return [
+            one
+            for one in permit.trials
+            if one.tried(permit, now, passed=passed(one, outcome, knobs), last=last, http_status=status)
+        ]
+
+    # -- by hand ---------------------------------------------------------------------------------------------------
+
+    def open(self, provider: str, model: str | None, now: float, for_: float) -> Breaker:
+        """Open the breaker of a provider or target for `for_` seconds; after them a trial decides.
+
+        Raises:
+            KeyError: neither configured nor tracked.
+        """
+        breaker = self._panel.known(provider, model)
+        breaker.force_open(now, for_)
+        return breaker
+
+    def close(self, provider: str, model: str | None, now: float) -> Breaker:
+        """Close the breaker of a provider or target. Raises KeyError as `open`."""
+        breaker = self._panel.known(provider, model)
+        breaker.force_close(now)
+        return breaker
+
+    def reset(self, provider: str, model: str | None, now: float) -> Breaker:
+        """Close the breaker of a provider or target and forget what led to it, with its keys' breakers and hold-offs.
+
+        A provider's reset goes for all its models too. Raises KeyError as `open`.
+        """
+        breaker = self._panel.reset(provider, model, now)
+        self._hold_offs.forget(provider, model)
+        return breaker
+
+    def reset_all(self, now: float) -> int:
+        """Reset everything; returns how many breakers were not closed."""
+        self._hold_offs.clear()
+        return self._panel.reset_all(now)
+
+    # -- what is known ---------------------------------------------------------------------------------------------
+
+    def knobs(self, provider: str) -> Breakers:
+        """The knobs that hold for a provider and its targets."""
+        return self._panel.knobs(provider)
 
     def find(self, provider: str, model: str) -> TargetState | None:
         """What is known of one target, None when it is not tracked."""
@@ -109,8 +270,55 @@ class Registry:
 
     def name(self, provider: str, model: str) -> str:
         """The model name to count something under: its own where it is tracked or configured, else `OTHER_MODEL`."""
-        key = (provider, model)
-        return model if key in self._targets or self._is_pinned(key) else OTHER_MODEL
+        return model if (provider, model) in self._targets else OTHER_MODEL
+
+    def breaker(self, provider: str, model: str | None = None) -> Breaker | None:
+        """The breaker of a provider or target, None where there is none yet."""
+        return self._panel.find(provider, model)
+
+    def breakers(self) -> Iterator[Breaker]:
+        """All breakers there are: providers', targets', keys'."""
+        return iter(self._panel)
+
+    def standing(self, provider: str, model: str, now: float) -> Standing:
+        """How a target looks to routing."""
+        target = self._targets.get((provider, model))
+        return UNSEEN if target is None else target.standing(now)
+
+    def ill(self, provider: str, model: str, now: float) -> bool:
+        """Whether a target is unhealthy by its recent traffic; quick for one that has not failed."""
+        target = self._targets.get((provider, model))
+        if target is None or not target.ill(now):
+            return False
+        # While a breaker stands in between, it alone decides: its trials must not wait for health to come back.
+        host = self._panel.hosts.get(provider)
+        return target.breaker.closed and (host is None or host.breaker.closed)
+
+    def turn(self, provider: str, model: str) -> bool:
+        """Whether this request is one of those that an unhealthy target keeps, to prove itself."""
+        target = self._targets.get((provider, model))
+        return target is None or target.turn()
+
+    def budget(self, provider: str) -> Budget:
+        """The retry budget of requests that first go to a provider."""
+        found = self._budgets.get(provider)
+        if found is None:
+            found = self._budgets[provider] = Budget(self._share)
+        return found
+
+    def budgets(self) -> Mapping[str, Budget]:
+        """All retry budgets there are, by provider."""
+        return self._budgets
+
+    def hold_offs(self, now: float) -> list[tuple[str, str, str, float]]:
+        """Provider, model, beginning of the key's fingerprint, and seconds left of every hold-off."""
+        held = self._hold_offs.holding(now)
+        return [(provider, model, key[:_KEY_SHOWN], left) for (provider, model, key), left in held]
+
+    @property
+    def lapsed_leases(self) -> int:
+        """Trials that were not back when their lease ended: each is a bug of ours."""
+        return self._company.lapsed
 
     def __len__(self) -> int:
         """How many targets are tracked."""
@@ -118,34 +326,10 @@ class Registry:
 
     def __iter__(self) -> Iterator[TargetState]:
         """Every tracked target."""
-        return iter(self._targets.values())
+        return iter(self._targets)
+
+    # -- inside ----------------------------------------------------------------------------------------------------
 
     def _named(self, outcome: Outcome) -> Outcome:
         name = self.name(outcome.provider, outcome.model)
         return outcome if name == outcome.model else msgspec.structs.replace(outcome, model=name)
-
-    def _is_pinned(self, key: _Key) -> bool:
-        """Whether a target never leaves: configured, or a provider's own requests without a model."""
-        return key in self._configured or key[1] == NO_MODEL
-
-    def _shelve(self, key: _Key, *, succeeded: bool) -> None:
-        """Put a target not proven so far last on its shelf; one success proves it for good. Then hold the bounds."""
-        if succeeded:
-            self._unproven.pop(key, None)
-            self._proven[key] = None
-            self._trim_proven()
-            return
-        self._unproven[key] = None
-        self._unproven.move_to_end(key)
-        if len(self._unproven) > self._unproven_limit:
-            self._forget(self._unproven)
-
-    def _trim_proven(self) -> None:
-        if self._proven and len(self._targets) - len(self._unproven) > self._tracked:
-            self._forget(self._proven)
-
-    def _forget(self, shelf: OrderedDict[_Key, None]) -> None:
-        key, _ = shelf.popitem(last=False)
-        del self._targets[key]
-        if self._on_forget is not None:
-            self._on_forget(*key)

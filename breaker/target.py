@@ -1,55 +1,126 @@
-"""What the registry keeps for one target: its live traffic of the last minute.
+"""What the registry keeps for one target: its breaker, and how its own traffic makes it look to routing.
 
-Only outcomes blamed on the target or its provider move it, and successes. One caller's bad key, spent quota or missing
-access must not make a model look ill to everybody else.
+Only outcomes blamed on the target or its provider move the latter, and successes. One caller's bad key, spent quota or
+missing access must not make a model look ill to everybody else.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from msgspec import Struct
+
+from breaker.breaker import Breaker
+from breaker.health import MIN_CALLS, Health, health
 from breaker.outcome import Blame, Outcome, Status
 from breaker.window import Window
 
+SPAN: Final = 300.0
+"""Seconds of traffic that routing looks back on."""
+
+PROVING: Final = 20
+"""An unhealthy target keeps one of so many requests, so that it can prove itself."""
+
 _SUCCESS: Final = Status.SUCCESS  # reading a member off its class costs a call
 _HEARD: Final = frozenset({Blame.TARGET, Blame.PROVIDER})
+_GOOD, _BAD, _TIMED, _MICROSECONDS = range(4)
+
+
+class Standing(Struct, frozen=True):
+    """How a target looks to routing.
+
+    `success_rate` is 0 to 1, `first_byte` the mean time to first content or head in seconds; None where nothing was
+    seen.
+    """
+
+    health: Health = Health.UNKNOWN
+    success_rate: float | None = None
+    first_byte: float | None = None
+
+
+UNSEEN: Final = Standing()
 
 
 class TargetState:
     """One target as its own traffic shows it. `last_…_at` are Unix times, None while there was none."""
 
     __slots__ = (
+        "_failed",
+        "_turns",
+        "breaker",
         "consecutive_failures",
         "consecutive_successes",
         "last_failure_at",
         "last_success_at",
         "model",
         "provider",
+        "since",
         "window",
     )
 
-    def __init__(self, provider: str, model: str, span: float) -> None:
-        """Start with nothing seen and a window of `span` seconds."""
+    def __init__(self, provider: str, model: str, breaker: Breaker) -> None:
+        """Start with nothing seen."""
         self.provider = provider
         self.model = model
-        self.window = Window(span)
+        self.breaker = breaker
+        self.window = Window(SPAN, 4)
+        self.since = 0
+        """Generation of the breaker's last closing: older attempts say nothing about the target's health now."""
         self.consecutive_failures = 0
         self.consecutive_successes = 0
         self.last_success_at: float | None = None
         self.last_failure_at: float | None = None
+        self._failed = False
+        self._turns = 0
 
-    def add(self, outcome: Outcome, now: float) -> None:
-        """Take in one outcome, at `now` on the monotonic clock."""
+    def add(self, outcome: Outcome, generation: int, now: float) -> None:
+        """Take in one outcome, at `now` on the monotonic clock, of an attempt let through at `generation`."""
         verdict = outcome.verdict
         status = verdict.status
         if status is _SUCCESS:
             self.consecutive_successes += 1
             self.consecutive_failures = 0
             self.last_success_at = outcome.at
+            if generation < self.since:
+                return
+            window = self.window
+            window.add(_GOOD, now)
+            if outcome.first_byte is not None:
+                window.add(_TIMED, now)
+                window.add(_MICROSECONDS, now, int(outcome.first_byte * 1e6))
         elif isinstance(status, Status) and verdict.blame in _HEARD:
             self.consecutive_failures += 1
             self.consecutive_successes = 0
             self.last_failure_at = outcome.at
-        else:
-            return
-        self.window.add(status, now)
+            if generation < self.since:
+                return
+            self._failed = True
+            self.window.add(_BAD, now)
+
+    def closed(self, generation: int) -> None:
+        """Begin anew after the breaker closed: what was before is over."""
+        self.since = generation
+        self.window.clear()
+        self._failed = False
+
+    def ill(self, now: float) -> bool:
+        """Whether it is unhealthy; quick for one that has not failed since its last closing."""
+        return self._failed and self.standing(now).health is Health.UNHEALTHY
+
+    def standing(self, now: float) -> Standing:
+        """How it looks at `now`."""
+        good, bad, timed, microseconds = self.window.counts(now)
+        judged = good + bad
+        if not judged:
+            self._failed = False
+            return UNSEEN
+        return Standing(
+            health(good, judged) if judged >= MIN_CALLS else Health.UNKNOWN,
+            good / judged,
+            microseconds / timed / 1e6 if timed else None,
+        )
+
+    def turn(self) -> bool:
+        """Whether this request is the one of `PROVING` that an unhealthy target keeps."""
+        self._turns += 1
+        return self._turns % PROVING == 0

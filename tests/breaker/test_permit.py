@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from breaker.outcome import NO_MODEL, SUCCESS, Blame, Neutral, Outcome, Status, Verdict
 from breaker.permit import Permit, PermitError, Rejection
 from breaker.registry import Registry
+from breaker.transition import Scope
+from config.settings import Breakers
 
 
 def outcome(provider: str = "groq", model: str = "llama", verdict: Verdict = SUCCESS) -> Outcome:
@@ -81,5 +83,67 @@ def test_permits_for_one_target_are_not_equal() -> None:
 
 
 def test_a_rejection_says_why_and_until_when() -> None:
-    rejection = Rejection(reason="breaker open", retry_after=12.5, status=503)
+    rejection = Rejection("breaker open", 12.5, 503, "open", Scope.PROVIDER)
     assert (rejection.reason, rejection.retry_after, rejection.status) == ("breaker open", 12.5, 503)
+    assert (rejection.kind, rejection.scope) == ("open", Scope.PROVIDER)
+
+
+def trial(registry: Registry) -> Permit:
+    """The one trial of a target that was opened by hand."""
+    registry.open("groq", "llama", 0.0, 1.0)
+    permit = admitted(registry)
+    assert permit.trial
+    return permit
+
+
+def known() -> Registry:
+    return Registry(tracked=10, configured=[("groq", "llama")], breakers=Breakers(success_threshold=2))
+
+
+def test_first_content_gives_a_trial_back_and_not_the_permit() -> None:
+    registry = known()
+    permit = trial(registry)
+    assert isinstance(registry.admit("groq", "llama", 1.0), Rejection)
+    permit.proved(1.0, 0.3)
+    assert (permit.out, permit.trial, registry.open_permits) == (True, False, 1)
+    breaker = registry.breaker("groq", "llama")
+    assert breaker is not None
+    assert (breaker.trials_out, breaker.trial_successes) == (0, 1)
+    permit.proved(2.0, 0.3)
+    assert breaker.trial_successes == 1, "proved once"
+    permit.settle(outcome(), 3.0)
+    assert breaker.trial_successes == 1, "the end of it is no second success"
+    assert registry.open_permits == 0
+
+
+def test_first_content_of_what_is_no_trial_changes_nothing() -> None:
+    registry = known()
+    permit = admitted(registry)
+    permit.proved(1.0, 99.0)
+    assert not permit.trial
+    assert registry.breaker("groq") is None
+    permit.cancel()
+
+
+@pytest.mark.parametrize("end", ["cancel", "settle"])
+def test_first_content_after_the_end_changes_nothing(end: str) -> None:
+    registry = known()
+    permit = trial(registry)
+    permit.cancel() if end == "cancel" else permit.settle(outcome(verdict=Verdict(Neutral.CANCELLED)), 1.0)
+    permit.proved(1.0, 0.3)
+    breaker = registry.breaker("groq", "llama")
+    assert breaker is not None
+    assert (breaker.trials_out, breaker.trial_successes) == (0, 0)
+
+
+@pytest.mark.parametrize("refused", ["twice", "foreign"])
+def test_a_trial_given_back_wrongly_is_still_what_it_was(refused: str) -> None:
+    registry = known()
+    permit = trial(registry)
+    if refused == "twice":
+        permit.cancel()
+    with pytest.raises(PermitError):
+        permit.settle(outcome(model="llama" if refused == "twice" else "other"), 2.0)
+    breaker = registry.breaker("groq", "llama")
+    assert breaker is not None
+    assert (breaker.trials_out, breaker.trial_successes) == (int(refused == "foreign"), 0)

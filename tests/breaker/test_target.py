@@ -1,28 +1,37 @@
-"""What moves a target's own figures, and what does not."""
+"""What moves a target's own figures, how it looks to routing, and what does neither."""
 
 from __future__ import annotations
 
 import pytest
 
+from breaker.breaker import Breaker, Company
+from breaker.health import Health
 from breaker.outcome import SUCCESS, Blame, Neutral, Outcome, Status, Verdict
-from breaker.target import TargetState
-from breaker.window import Counts
+from breaker.target import PROVING, SPAN, UNSEEN, Standing, TargetState
+from breaker.transition import Scope
+from config.settings import Breakers
+
+ILL = Verdict(Status.ERROR, Blame.TARGET)
+DOWN = Verdict(Status.NETWORK_ERROR, Blame.PROVIDER)
+
+
+def fresh() -> TargetState:
+    return TargetState("groq", "llama", Breaker(Scope.TARGET, "groq", "llama", Breakers(), Company(lambda: 0.0, None)))
+
+
+def outcome(verdict: Verdict, at: float = 1000.0, first_byte: float | None = 0.1) -> Outcome:
+    return Outcome("groq", "llama", verdict, False, response_time=0.2, first_byte=first_byte, at=at)
 
 
 def taken_in(*verdicts: Verdict) -> TargetState:
-    state = TargetState("groq", "llama", 60.0)
+    state = fresh()
     for second, verdict in enumerate(verdicts):
-        outcome = Outcome("groq", "llama", verdict, False, response_time=0.2, first_byte=0.1, at=1000.0 + second)
-        state.add(outcome, float(second))
+        state.add(outcome(verdict, 1000.0 + second), 0, float(second))
     return state
 
 
 def figures(state: TargetState) -> tuple[int, int, float | None, float | None]:
     return state.consecutive_successes, state.consecutive_failures, state.last_success_at, state.last_failure_at
-
-
-ILL = Verdict(Status.ERROR, Blame.TARGET)
-DOWN = Verdict(Status.NETWORK_ERROR, Blame.PROVIDER)
 
 
 @pytest.mark.parametrize(
@@ -54,11 +63,96 @@ def test_consecutive_and_last(verdicts: tuple[Verdict, ...], expected: tuple[obj
 def test_one_callers_trouble_moves_nothing(verdict: Verdict) -> None:
     state = taken_in(ILL, verdict)
     assert figures(state) == figures(taken_in(ILL))
-    assert state.window.counts(2.0) == Counts(error=1)
+    assert state.standing(2.0) == taken_in(ILL).standing(2.0)
+    assert not taken_in(*[verdict] * 9).ill(9.0)
 
 
-def test_the_window_holds_what_moved_it_and_moves_on() -> None:
+def test_consecutive_figures_do_not_age_and_the_window_does() -> None:
     state = taken_in(SUCCESS, ILL, DOWN)
-    assert state.window.counts(3.0) == Counts(success=1, error=1, network_error=1)
-    assert state.window.counts(63.0) == Counts()
-    assert state.consecutive_failures == 2, "consecutive figures do not age"
+    assert state.standing(3.0).success_rate == pytest.approx(1 / 3)
+    assert state.standing(3.0 + SPAN) == UNSEEN
+    assert state.consecutive_failures == 2
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "health"),
+    [
+        (0, 0, Health.UNKNOWN),
+        (4, 0, Health.UNKNOWN),
+        (0, 4, Health.UNKNOWN),
+        (5, 0, Health.HEALTHY),
+        (19, 1, Health.HEALTHY),
+        (18, 1, Health.DEGRADED),
+        (4, 1, Health.DEGRADED),
+        (3, 1, Health.UNKNOWN),
+        (3, 2, Health.UNHEALTHY),
+        (0, 5, Health.UNHEALTHY),
+    ],
+)
+def test_health_for_routing(good: int, bad: int, health: Health) -> None:
+    state = taken_in(*[SUCCESS] * good, *[ILL] * bad)
+    standing = state.standing(25.0)
+    assert standing.health is health
+    assert standing.success_rate == (good / (good + bad) if good + bad else None)
+    assert state.ill(25.0) == (health is Health.UNHEALTHY)
+
+
+def test_the_mean_first_byte_is_of_successes_that_had_one() -> None:
+    state = fresh()
+    for first_byte in (0.5, None, 1.5):
+        state.add(outcome(SUCCESS, first_byte=first_byte), 0, 1.0)
+    state.add(outcome(ILL, first_byte=99.0), 0, 1.0)
+    assert state.standing(1.0) == Standing(Health.UNKNOWN, 0.75, 1.0)
+
+
+def test_without_any_first_byte_there_is_no_mean() -> None:
+    state = fresh()
+    state.add(outcome(SUCCESS, first_byte=None), 0, 1.0)
+    assert state.standing(1.0) == Standing(Health.UNKNOWN, 1.0, None)
+
+
+def test_the_window_reaches_back_five_minutes() -> None:
+    state = fresh()
+    for _ in range(5):
+        state.add(outcome(ILL), 0, 0.0)
+    assert state.ill(SPAN - 0.1)
+    assert not state.ill(SPAN)
+    assert SPAN == 300.0
+
+
+def test_ill_again_after_having_been_read_as_well() -> None:
+    state = fresh()
+    for now in (0.0, 1000.0):
+        for _ in range(5):
+            state.add(outcome(ILL), 0, now)
+        assert state.ill(now + 1)
+        assert not state.ill(now + 900)
+
+
+def test_closing_begins_anew_and_older_attempts_say_nothing_of_it() -> None:
+    state = taken_in(*[ILL] * 5)
+    state.closed(7)
+    assert state.standing(5.0) == UNSEEN
+    assert not state.ill(5.0)
+    state.add(outcome(ILL), 6, 5.0)
+    state.add(outcome(SUCCESS), 6, 5.0)
+    assert state.standing(5.0) == UNSEEN
+    assert figures(state) == (1, 0, 1000.0, 1000.0), "records count what came late"
+    state.add(outcome(SUCCESS), 7, 5.0)
+    assert state.standing(5.0).success_rate == 1.0
+
+
+def test_a_late_failure_does_not_make_a_closed_one_look_ill() -> None:
+    state = fresh()
+    state.closed(7)
+    for _ in range(9):
+        state.add(outcome(ILL), 6, 5.0)
+    assert not state.ill(5.0)
+    assert state.standing(5.0) == UNSEEN
+
+
+def test_every_twentieth_request_is_a_turn() -> None:
+    state = fresh()
+    turns = [state.turn() for _ in range(100)]
+    assert turns == [number % 20 == 0 for number in range(1, 101)]
+    assert PROVING == 20

@@ -10,14 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from breaker.outcome import Status
-from breaker.window import Counts, Window
+from breaker.window import Window
 
-statuses = st.sampled_from(list(Status))
+WIDTH = 4
+columns = st.integers(0, WIDTH - 1)
+amounts = st.sampled_from([1, 1, 1, 7, 250_000, 0])
+
+Entry = tuple[float, int, int]
+"""When, in which column, how many."""
 
 
-def counted(*found: Status) -> Counts:
-    return Counts(**{status.value: found.count(status) for status in Status})
+def counted(*found: tuple[int, int]) -> list[int]:
+    return [sum(amount for column, amount in found if column == wanted) for wanted in range(WIDTH)]
 
 
 class Reference(RuleBasedStateMachine):
@@ -29,27 +33,33 @@ class Reference(RuleBasedStateMachine):
         start=st.sampled_from([0.0, 17.3, 1e6, 1.7e9]),
     )
     def begin(self, span: float, buckets: int, start: float) -> None:
-        self.window = Window(span, buckets)
+        self.window = Window(span, WIDTH, buckets)
         self.step = Fraction(span / buckets)
         self.span, self.buckets, self.now = span, buckets, start
-        self.happened: list[tuple[float, Status]] = []
+        self.happened: list[Entry] = []
 
-    def expected(self, at: float) -> Counts:
+    def expected(self, at: float) -> list[int]:
         newest = floor(Fraction(at) / self.step)
-        return counted(*(s for t, s in self.happened if floor(Fraction(t) / self.step) > newest - self.buckets))
+        inside = [(c, n) for t, c, n in self.happened if floor(Fraction(t) / self.step) > newest - self.buckets]
+        return counted(*inside)
 
-    @rule(status=statuses)
-    def add(self, status: Status) -> None:
-        self.window.add(status, self.now)
-        self.happened.append((self.now, status))
+    @rule(column=columns, amount=amounts)
+    def add(self, column: int, amount: int) -> None:
+        self.window.add(column, self.now, amount)
+        self.happened.append((self.now, column, amount))
 
-    @rule(status=statuses, late=st.floats(0, 1))
-    def add_late(self, status: Status, late: float) -> None:
+    @rule(column=columns, late=st.floats(0, 1))
+    def add_late(self, column: int, late: float) -> None:
         """A result timed a little before the newest one counts as of the newest."""
         if self.happened:
-            newest = max(t for t, _ in self.happened)
-            self.window.add(status, max(0.0, newest - late * self.span))
-            self.happened.append((newest, status))
+            newest = max(t for t, _, _ in self.happened)
+            self.window.add(column, max(0.0, newest - late * self.span))
+            self.happened.append((newest, column, 1))
+
+    @rule()
+    def clear(self) -> None:
+        self.window.clear()
+        self.happened.clear()
 
     @rule(share=st.floats(0, 3))
     def move_the_clock(self, share: float) -> None:
@@ -71,14 +81,14 @@ TestAgainstReference = Reference.TestCase
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.floats(0, 100), statuses)), st.floats(100, 300))
+@given(st.lists(st.tuples(st.floats(0, 100), columns)), st.floats(100, 300))
 def test_what_is_surely_inside_counts_and_what_is_surely_outside_does_not(
-    happened: list[tuple[float, Status]], now: float
+    happened: list[tuple[float, int]], now: float
 ) -> None:
-    window = Window(60.0)
-    for at, status in sorted(happened, key=lambda pair: pair[0]):
-        window.add(status, at)
-    total = window.counts(now).total
+    window = Window(60.0, WIDTH)
+    for at, column in sorted(happened):
+        window.add(column, at)
+    total = sum(window.counts(now))
     assert sum(at > now - 54 for at, _ in happened) <= total <= sum(at >= now - 60 for at, _ in happened)
 
 
@@ -87,37 +97,60 @@ def test_what_is_surely_inside_counts_and_what_is_surely_outside_does_not(
     [(0.0, 2), (5.99, 2), (53.99, 2), (59.9, 2), (60.0, 1), (65.9, 1), (66.0, 0), (1e9, 0)],
 )
 def test_buckets_leave_one_by_one(at: float, held: int) -> None:
-    window = Window(60.0)
-    window.add(Status.ERROR, 0.0)
-    window.add(Status.SUCCESS, 6.0)
-    assert window.counts(at).total == held
+    window = Window(60.0, WIDTH)
+    window.add(1, 0.0)
+    window.add(0, 6.0)
+    assert sum(window.counts(at)) == held
 
 
 def test_reading_far_ahead_changes_nothing() -> None:
-    window = Window(60.0)
-    window.add(Status.TIMEOUT, 100.0)
-    assert window.counts(10_000.0) == Counts()
-    window.add(Status.SUCCESS, 101.0)
-    assert window.counts(101.0) == counted(Status.TIMEOUT, Status.SUCCESS)
+    window = Window(60.0, WIDTH)
+    window.add(2, 100.0)
+    assert window.counts(10_000.0) == [0] * WIDTH
+    window.add(0, 101.0)
+    assert window.counts(101.0) == [1, 0, 1, 0]
+
+
+def test_what_was_read_is_the_readers_own() -> None:
+    window = Window(60.0, WIDTH)
+    window.counts(1.0)[0] = 99
+    assert window.counts(1.0) == [0] * WIDTH
 
 
 def test_a_read_behind_the_newest_sees_the_newest() -> None:
-    window = Window(60.0)
-    window.add(Status.ERROR, 1000.0)
-    assert window.counts(0.0).error == 1
+    window = Window(60.0, WIDTH)
+    window.add(1, 1000.0)
+    assert window.counts(0.0) == [0, 1, 0, 0]
 
 
-@pytest.mark.parametrize("status", list(Status))
-def test_each_status_has_its_own_count(status: Status) -> None:
-    window = Window(60.0)
-    window.add(status, 1.0)
-    counts = window.counts(1.0)
-    assert counts == counted(status)
-    assert counts.total == 1
-    assert counts.failures == (status is not Status.SUCCESS)
+@pytest.mark.parametrize("column", range(WIDTH))
+def test_each_column_is_counted_by_itself(column: int) -> None:
+    window = Window(60.0, WIDTH)
+    window.add(column, 1.0)
+    window.add(column, 1.0, 5)
+    assert window.counts(1.0) == [6 if one == column else 0 for one in range(WIDTH)]
 
 
-@pytest.mark.parametrize(("span", "buckets"), [(0.0, 10), (-1.0, 10), (60.0, 0), (60.0, -1)])
-def test_a_window_of_nothing_is_refused(span: float, buckets: int) -> None:
+def test_a_cleared_window_is_like_a_new_one() -> None:
+    window = Window(60.0, WIDTH)
+    window.add(1, 1e6)
+    window.clear()
+    window.add(1, 3.0)
+    assert window.counts(3.0) == [0, 1, 0, 0]
+    assert window.counts(63.0) == [0, 0, 0, 0], "it is not where the old one was"
+
+
+@pytest.mark.parametrize(
+    ("span", "width", "buckets"),
+    [(0.0, 1, 10), (-1.0, 1, 10), (60.0, 0, 10), (60.0, -1, 10), (60.0, 1, 0), (60.0, 1, -1)],
+)
+def test_a_window_of_nothing_is_refused(span: float, width: int, buckets: int) -> None:
     with pytest.raises(ValueError, match="positive span"):
-        Window(span, buckets)
+        Window(span, width, buckets)
+
+
+def test_the_smallest_window_there_is() -> None:
+    window = Window(1.0, 1, 1)
+    window.add(0, 0.5)
+    assert window.counts(0.9) == [1]
+    assert window.counts(1.0) == [0]
