@@ -20,9 +20,10 @@ from healthapi.admin import Admin, Call
 from healthapi.auth import Door
 from healthapi.errors import Problem, document
 from healthapi.parameters import Parameters
-from healthapi.replies import Reply, reply
+from healthapi.replies import Reply, Stream, reply
 from healthapi.routes import Match, Route, Router
 from healthapi.store import StoreError
+from healthapi.streaming import stream
 from healthapi.table import TABLE
 from healthapi.target import split
 
@@ -63,12 +64,14 @@ class _Port:
 
         return answer
 
-    async def _answer(self, request: web.Request) -> web.Response:
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         request_id = f"adm-{secrets.token_hex(8)}"
         headers = {**_HEADERS, "Vary": "Origin", "X-Detour-Request-Id": request_id}
         try:
             headers.update(self._admit(request))
             made = await self._serve(request, request_id, headers)
+            if isinstance(made, Stream):
+                return await stream(request, made, headers)
         except Exception as error:  # whatever a page raises is answered, in our shape and without its words
             problem = _problem(error, request_id)
             headers.update(problem.headers)
@@ -83,7 +86,7 @@ class _Port:
         origins.check(_fields(request, b"host"), sent, self._admin.config.hosts, self._origins)
         return origins.cors(sent[0] if sent else None)
 
-    async def _serve(self, request: web.Request, request_id: str, headers: dict[str, str]) -> Reply:
+    async def _serve(self, request: web.Request, request_id: str, headers: dict[str, str]) -> Reply | Stream:
         path, query = split(request.raw_path)
         match = self._router.match(path)
         if request.method == "OPTIONS":
@@ -91,7 +94,8 @@ class _Port:
             return Reply(b"", status=204)
         route, parts = match.route(request.method)
         self._door.check(route.access, _fields(request, b"authorization"))
-        call = Call(parts, Parameters(query), request.headers.get("Accept", ""), request_id)
+        sent = request.headers
+        call = Call(parts, Parameters(query), sent.get("Accept", ""), request_id, sent.get("Last-Event-ID", ""))
         return await route.handler(self._admin, call)
 
 

@@ -27,6 +27,8 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from breaker.latency import BOUNDS, PER_OCTAVE, Latencies
+from breaker.registry import Registry
+from healthapi.judgement import Judgement, families, judgement
 from healthapi.labels import http_status
 from healthapi.metrics import Metrics
 from healthapi.series import Timings
@@ -50,6 +52,7 @@ class Row(Struct, frozen=True):
     labels: tuple[str, str]
     attempts: list[tuple[tuple[str, str], int]]
     requests: list[tuple[tuple[int, bool], int]]
+    rejections: list[tuple[str, int]]
     bytes_in: int
     bytes_out: int
     response_time: Timings
@@ -69,10 +72,14 @@ class Snapshot(Struct, frozen=True):
     lag_total: float
     lag_worst: float
     rows: list[Row]
+    judgement: Judgement
 
 
-def take(metrics: Metrics) -> Snapshot:
-    """Copy what has to be copied and ask the gauges; to be called on the event loop, about two microseconds a row."""
+def take(metrics: Metrics, registry: Registry, now: float) -> Snapshot:
+    """Copy what has to be copied and ask the gauges; to be called on the event loop, about two microseconds a row.
+
+    `now` is on the registry's clock.
+    """
     return Snapshot(
         version=metrics.version,
         instance=metrics.instance,
@@ -88,6 +95,7 @@ def take(metrics: Metrics) -> Snapshot:
                 labels=labels,
                 attempts=list(series.attempts.items()),
                 requests=list(series.requests.items()),
+                rejections=list(series.rejections.items()),
                 bytes_in=series.bytes_in,
                 bytes_out=series.bytes_out,
                 response_time=series.response_time,
@@ -95,6 +103,7 @@ def take(metrics: Metrics) -> Snapshot:
             )
             for labels, series in metrics.series()
         ],
+        judgement=judgement(metrics, registry, now),
     )
 
 
@@ -131,6 +140,8 @@ class Families(Collector):
         )
         yield GaugeMetricFamily("detour_open_permits", "Attempts under way.", value=snapshot.open_permits)
         yield _connections(snapshot)
+        yield _rejections(snapshot)
+        yield from families(snapshot.judgement)
         yield _lag(snapshot)
         yield GaugeMetricFamily(
             "detour_event_loop_lag_worst_seconds",
@@ -175,6 +186,16 @@ def _attempts(snapshot: Snapshot) -> Metric:
     for row in snapshot.rows:
         for (status, kind), count in row.attempts:
             family.add_metric((*row.labels, str(status), str(kind)), count)
+    return family
+
+
+def _rejections(snapshot: Snapshot) -> Metric:
+    family = CounterMetricFamily(
+        "detour_rejections", "Attempts that were not made, by what stood in the way.", labels=(*_TARGET, "kind")
+    )
+    for row in snapshot.rows:
+        for kind, count in row.rejections:
+            family.add_metric((*row.labels, kind), count)
     return family
 
 

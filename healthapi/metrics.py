@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from breaker.outcome import NO_MODEL, OTHER_MODEL, Answer, Outcome, Status, Verdict
+from breaker.outcome import NO_MODEL, OTHER_MODEL, Answer, Neutral, Outcome, Status, Verdict
+from breaker.transition import Transition
 from config.effective import Config
 from healthapi.labels import UNKNOWN_PROVIDER, fits
 from healthapi.lag import Lag
@@ -25,12 +26,20 @@ PROVEN: Final = 1000
 UNPROVEN: Final = 200
 """Most other targets with series of their own."""
 
+REROUTES: Final = 1000
+"""Most kinds of reroute (from, to and cause) with a series of their own; others go by their providers."""
+
 _SUCCESS: Final = Status.SUCCESS
 _UNNAMED: Final = (NO_MODEL, OTHER_MODEL)
 
 
 class Metrics:
-    """What this process has done, by target; and the gauges, asked for when somebody reads them."""
+    """What this process has done, by target; and the gauges, asked for when somebody reads them.
+
+    `outcomes` are all attempts by status or neutral kind. `transitions` are by scope, provider, state before, state
+    after and cause; `reroutes` by provider and model asked for, provider and model that answered, and cause; `retries`
+    by provider and cause; `overspendings` by provider.
+    """
 
     __slots__ = (
         "_config",
@@ -41,6 +50,11 @@ class Metrics:
         "instance",
         "lag",
         "open_permits",
+        "outcomes",
+        "overspendings",
+        "reroutes",
+        "retries",
+        "transitions",
         "version",
     )
 
@@ -63,6 +77,11 @@ class Metrics:
         self._config = config
         self._series: dict[tuple[str, str], Series] = {}
         self._counts = {True: 0, False: 0}  # series of proven and unproven targets
+        self.outcomes: dict[str, int] = dict.fromkeys((*Status, *Neutral), 0)
+        self.transitions: dict[tuple[str, ...], int] = {}
+        self.reroutes: dict[tuple[str, ...], int] = {}
+        self.retries: dict[tuple[str, ...], int] = {}
+        self.overspendings: dict[str, int] = {}
         self.version = version
         self.instance = instance
         self.lag = lag
@@ -76,6 +95,7 @@ class Metrics:
         if series is None or (not series.proven and outcome.verdict.status is _SUCCESS):
             series = self._place(outcome.provider, outcome.model, outcome.verdict)
         series.attempt(outcome)
+        self.outcomes[outcome.verdict.status] += 1
 
     def answer(self, answer: Answer) -> None:
         """Count one exchange."""
@@ -83,6 +103,44 @@ class Metrics:
         if series is None:
             series = self._place(answer.provider, answer.model, None)
         series.answer(answer)
+
+    def rejected(self, provider: str, model: str, kind: str) -> None:
+        """Count an attempt that was not made, by what stood in the way."""
+        series = self._series.get((provider, model))
+        if series is None:
+            series = self._place(provider, model, None)
+        series.rejections[kind] = series.rejections.get(kind, 0) + 1
+
+    def rerouted(self, provider: str, model: str, to_provider: str, to_model: str, cause: str) -> None:
+        """Count an exchange that was answered elsewhere than it asked."""
+        asked, answered = self.label(provider, model), self.label(to_provider, to_model)
+        key = (*asked, *answered, cause)
+        if key not in self.reroutes and len(self.reroutes) >= REROUTES:
+            key = (asked[0], OTHER_MODEL, answered[0], OTHER_MODEL, cause)
+        self.reroutes[key] = self.reroutes.get(key, 0) + 1
+
+    def retried(self, provider: str, cause: str) -> None:
+        """Count a further attempt, by what the one before it came to."""
+        key = (self.label(provider)[0], cause)
+        self.retries[key] = self.retries.get(key, 0) + 1
+
+    def overspent(self, provider: str) -> None:
+        """Count a further attempt that was not made because the budget was spent."""
+        name, _ = self.label(provider)
+        self.overspendings[name] = self.overspendings.get(name, 0) + 1
+
+    def transition(self, moved: Transition) -> None:
+        """Count a breaker's move."""
+        key = (moved.scope, self.label(moved.provider)[0], moved.was, moved.state, moved.cause)
+        self.transitions[key] = self.transitions.get(key, 0) + 1
+
+    def label(self, provider: str, model: str = NO_MODEL) -> tuple[str, str]:
+        """Provider and model as labels, for what has no series of its own. Makes no name known."""
+        if provider not in self._config.providers:
+            return UNKNOWN_PROVIDER, NO_MODEL
+        key = (provider, model)
+        known = model in _UNNAMED or key in self._series or (key in self._config.targets and fits(model))
+        return provider, model if known else OTHER_MODEL
 
     def forget(self, provider: str, model: str) -> None:
         """End the series of a target that is no longer tracked, and give its place to another."""

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import Final
 from urllib.parse import parse_qsl
 
+from config.units import parse_duration, show_duration
 from healthapi.errors import Problem, quoted
 
 MOST: Final = 50
@@ -85,6 +86,24 @@ class Parameters:
         if value is not None and _NUMBER.fullmatch(value) and low <= float(value) <= high:
             return float(value)
         raise _bad(f"{name} is a number {_range(low, high)}, not {quoted(value or '')}")
+
+    def duration(self, name: str, default: float, most: float) -> float:
+        """Seconds from a duration such as `90s` or `1h30m`: more than nothing and not more than `most`.
+
+        Raises:
+            Problem: 400 for anything else.
+        """
+        value = self.text(name)
+        if value is None and name not in self._given:
+            return default
+        try:
+            seconds = parse_duration(value or "")
+        except ValueError:
+            seconds = 0.0
+        if 0 < seconds <= most:
+            return seconds
+        longest = show_duration(most)
+        raise _bad(f"{name} is a duration such as 90s or 10m, of at most {longest}, not {quoted(value or '')}")
 
     def flag(self, name: str) -> bool:
         """Whether a parameter is there: `?verbose`, `?verbose=1`, `?verbose=true`, but not `=0` or `=false`."""

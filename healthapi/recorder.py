@@ -1,6 +1,6 @@
 """The one who is told what happened: every attempt and every answer comes through here, once.
 
-The data plane knows this file and nothing else of health. Both calls are on the hot path: they count and return.
+The data plane knows this file and nothing else of health. All calls are on the hot path: they count and return.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from healthapi.store import Store
 
 
 class Recorder:
-    """Hands attempts to the health records and metrics, and answers to the metrics."""
+    """Hands attempts to the health records and metrics, and everything else to the metrics."""
 
     __slots__ = ("_metrics", "_store")
 
@@ -28,6 +28,25 @@ class Recorder:
     def answer(self, answer: Answer) -> None:
         """Take one exchange as its client saw it; called once, at its end."""
         self._metrics.answer(answer)
+
+    def rejected(self, provider: str, model: str, kind: str) -> None:
+        """Take an attempt that was not made; `kind` is the rejection's (`Rejection.kind`)."""
+        self._metrics.rejected(provider, model, kind)
+
+    def rerouted(self, provider: str, model: str, to_provider: str, to_model: str, cause: str) -> None:
+        """Take an exchange that was answered elsewhere than it asked; called once for it.
+
+        `cause` is a rejection's kind, `unhealthy`, or the status or neutral kind of the attempt that made it move.
+        """
+        self._metrics.rerouted(provider, model, to_provider, to_model, cause)
+
+    def retried(self, provider: str, cause: str) -> None:
+        """Take an attempt after the first of an exchange; `cause` is the status of the one before it."""
+        self._metrics.retried(provider, cause)
+
+    def overspent(self, provider: str) -> None:
+        """Take a further attempt that was not made because the budget was spent."""
+        self._metrics.overspent(provider)
 
     def forget(self, provider: str, model: str) -> None:
         """Let go of a target that the registry no longer tracks (`Registry(on_forget=…)`)."""

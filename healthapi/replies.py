@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
 import msgspec
@@ -16,6 +17,16 @@ class Reply(Struct, frozen=True):
     body: bytes
     content_type: str = JSON
     status: int = 200
+
+
+class Stream(Struct, frozen=True):
+    """An answer that goes on: `chunks` is called once, when there is somebody to read them, and closed at the end.
+
+    What it raises before its first chunk is answered like any other mistake; so it asks there whether it may.
+    """
+
+    chunks: Callable[[], AsyncGenerator[bytes, None]]
+    content_type: str
 
 
 def reply(document: Struct, status: int = 200) -> Reply:

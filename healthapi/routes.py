@@ -1,8 +1,11 @@
 """Routes as data, and which of them a path means.
 
-A route's path is a list of segments; `{name}` takes one segment, `{name...}` takes the rest, slashes included, and only
-stands last. Routes with fewer variables are asked first: no model's name can hide a fixed route, in whatever order the
-table is written.
+A route's path is a list of segments; `{name}` takes one segment, `{name...}` takes the rest, slashes included. The
+latter stands last, or before one fixed segment that ends the path: a verb. Routes with fewer variables are asked first:
+no model's name can hide a fixed route, in whatever order the table is written.
+
+Each method of a path finds its own route: where POST takes the last segment for a verb, GET takes it for the end of a
+model's name. A route without any variable has its path for itself.
 """
 
 from __future__ import annotations
@@ -14,9 +17,9 @@ from msgspec import Struct
 from healthapi.admin import Admin, Call
 from healthapi.auth import Access
 from healthapi.errors import Problem, quoted
-from healthapi.replies import Reply
+from healthapi.replies import Reply, Stream
 
-Handler = Callable[[Admin, Call], Awaitable[Reply]]
+Handler = Callable[[Admin, Call], Awaitable[Reply | Stream]]
 
 
 class Route(Struct, frozen=True):
@@ -37,25 +40,30 @@ class Route(Struct, frozen=True):
 
     @property
     def open_ended(self) -> bool:
-        """Whether the last variable takes the rest of the path."""
+        """Whether the last variable takes the rest of the path, up to its very end."""
         return self.path.endswith("...}")
+
+    @property
+    def rank(self) -> tuple[bool, bool, int]:
+        """Which of several routes is asked first: the one of the lowest rank."""
+        return (self.open_ended, "...}" in self.path, self.path.count("{"))
 
     def match(self, segments: Sequence[str]) -> dict[str, str] | None:
         """The variable parts when these segments are this route's, else None. No part is ever empty."""
-        found: dict[str, str] = {}
         parts = self.path.strip("/").split("/")
-        for index, part in enumerate(parts):
-            if part.endswith("...}"):
-                found[part[1:-4]] = "/".join(segments[index:])
-                break
-            if index >= len(segments):
-                return None
+        rest = next((index for index, part in enumerate(parts) if part.endswith("...}")), None)
+        taken = list(segments)
+        if rest is not None:
+            after = len(parts) - rest - 1
+            end = len(segments) - after
+            taken[rest:end] = ["/".join(segments[rest:end])]
+        if len(taken) != len(parts):
+            return None
+        found: dict[str, str] = {}
+        for part, segment in zip(parts, taken, strict=True):
             if part.startswith("{"):
-                found[part[1:-1]] = segments[index]
-            elif part != segments[index]:
-                return None
-        else:
-            if len(segments) > len(parts):
+                found[part[1:-1].removesuffix("...")] = segment
+            elif part != segment:
                 return None
         return found if all(found.values()) else None
 
@@ -91,7 +99,7 @@ class Router:
 
     def __init__(self, table: Sequence[Route]) -> None:
         """Serve this table."""
-        self._routes = sorted(table, key=lambda route: (route.open_ended, route.path.count("{")))
+        self._routes = sorted(table, key=lambda route: route.rank)
 
     def match(self, path: str) -> Match:
         """The routes at a decoded path. One trailing slash is ignored, unless it can be part of a model's name.
@@ -102,12 +110,16 @@ class Router:
         whole = path.split("/")[1:]
         trimmed = whole[:-1] if whole and not whole[-1] else whole
         found: dict[str, tuple[Route, dict[str, str]]] = {}
-        first = ""
+        alone = ""
         for route in self._routes:
+            if alone and route.path != alone:
+                continue
             parts = route.match(whole if route.open_ended else trimmed)
-            if parts is not None and first in ("", route.path):
-                first = route.path
-                found[route.method] = (route, parts)
+            if parts is None:
+                continue
+            found.setdefault(route.method, (route, parts))
+            if not parts:
+                alone = route.path
         if found:
             return Match(found)
         raise Problem(404, "unknown_path", f"there is nothing at {quoted(path)}")

@@ -12,5 +12,6 @@ from healthapi.replies import Reply
 async def metrics(admin: Admin, call: Call) -> Reply:
     """Everything this process counts, for Prometheus: classic text, or OpenMetrics where Accept asks for it."""
     async with admin.scraping:
-        body, content_type = await asyncio.to_thread(render, take(admin.metrics), call.accept)
+        snapshot = take(admin.metrics, admin.registry, admin.monotonic())
+        body, content_type = await asyncio.to_thread(render, snapshot, call.accept)
     return Reply(body, content_type)

@@ -30,13 +30,14 @@ class Timings:
 class Series:
     """What one provider and model have done since the start of the process."""
 
-    __slots__ = ("attempts", "bytes_in", "bytes_out", "first_byte", "proven", "requests", "response_time")
+    __slots__ = ("attempts", "bytes_in", "bytes_out", "first_byte", "proven", "rejections", "requests", "response_time")
 
     def __init__(self, *, proven: bool) -> None:
         """Start at nothing. `proven` targets are configured or have succeeded once; only they keep a place for good."""
         self.proven = proven
         self.attempts: dict[tuple[str, str], int] = {}  # (status or neutral kind, live or probe)
         self.requests: dict[tuple[int, bool], int] = {}  # (HTTP status, streamed)
+        self.rejections: dict[str, int] = {}  # by what stood in the way
         self.bytes_in = 0
         self.bytes_out = 0
         self.response_time = Timings()

@@ -11,10 +11,10 @@ import enum
 from collections.abc import Callable, Collection
 from typing import Final
 
+from breaker.health import MIN_CALLS, Health, health
 from healthapi.history import Counts
 
-MIN_CALLS: Final = 5
-"""Outcomes needed to judge by the last five minutes or the last hour."""
+__all__ = ["Availability", "Health", "percentage", "provider_status", "rate_status", "system_status", "target_status"]
 
 MIN_INTERVAL_CALLS: Final = 2
 """Outcomes needed to judge by the last three tier intervals."""
@@ -24,18 +24,6 @@ SPANS: Final = (300.0, 3600.0)
 
 INTERVALS: Final = 3
 """Tier intervals looked at last."""
-
-HEALTHY_FROM: Final = 0.95
-DEGRADED_FROM: Final = 0.80
-
-
-class Health(enum.StrEnum):
-    """How a target, a gateway or the whole is."""
-
-    HEALTHY = "healthy"
-    DEGRADED = "degraded"
-    UNHEALTHY = "unhealthy"
-    UNKNOWN = "unknown"
 
 
 class Availability(enum.StrEnum):
@@ -63,12 +51,7 @@ def target_status(judged: Callable[[float], Counts], tier_interval: float, *, br
 
 def rate_status(counts: Counts) -> Health:
     """What a success rate says, its outcomes being enough; unknown when there are none."""
-    if not counts.judged:
-        return Health.UNKNOWN
-    rate = counts.success / counts.judged
-    if rate >= HEALTHY_FROM:
-        return Health.HEALTHY
-    return Health.DEGRADED if rate >= DEGRADED_FROM else Health.UNHEALTHY
+    return health(counts.success, counts.judged)
 
 
 def provider_status(models: Collection[Health], *, breaker_open: bool = False) -> Availability:

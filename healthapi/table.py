@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from healthapi import healthpages, modelpages, probes, scrape
+from healthapi import breakerpages, eventpages, healthpages, modelpages, probes, scrape
 from healthapi.auth import Access
 from healthapi.routes import Route
 
@@ -25,4 +25,15 @@ TABLE: Final = (
     Route("GET", "/v1/model-health/providers", modelpages.providers, Access.READ),
     Route("GET", "/v1/model-health/provider/{provider}/summary", modelpages.summary, Access.READ),
     Route("GET", "/v1/model-health/{provider}/{model...}", modelpages.record, Access.READ),
+    Route("GET", "/v1/events", eventpages.events, Access.READ),
+    Route("GET", "/circuit-breakers", breakerpages.listing, Access.READ),
+    Route("GET", "/circuit-breakers/{provider}", breakerpages.of_provider, Access.READ),
+    Route("GET", "/circuit-breakers/{provider}/{model...}", breakerpages.of_target, Access.READ),
+    Route("POST", "/circuit-breakers/reset-all", breakerpages.reset_all, Access.WRITE),
+    Route("POST", "/circuit-breakers/{provider}/reset", breakerpages.reset, Access.WRITE),
+    Route("POST", "/circuit-breakers/{provider}/open", breakerpages.open_, Access.WRITE),
+    Route("POST", "/circuit-breakers/{provider}/close", breakerpages.close, Access.WRITE),
+    Route("POST", "/circuit-breakers/{provider}/{model...}/reset", breakerpages.reset, Access.WRITE),
+    Route("POST", "/circuit-breakers/{provider}/{model...}/open", breakerpages.open_, Access.WRITE),
+    Route("POST", "/circuit-breakers/{provider}/{model...}/close", breakerpages.close, Access.WRITE),
 )

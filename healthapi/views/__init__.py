@@ -1,5 +1,6 @@
 """The documents of the admin port: frozen Structs with the contract's field names, and the functions that make them."""
 
+from healthapi.views.breakers import breaker_list, breaker_row, provider_breakers
 from healthapi.views.gateways import gateways
 from healthapi.views.models import model_health_list, unhealthy
 from healthapi.views.record import model_health
@@ -10,10 +11,13 @@ from healthapi.views.totals import provider_summary, providers, stats
 
 __all__ = [
     "Sources",
+    "breaker_list",
+    "breaker_row",
     "gateways",
     "model_health",
     "model_health_list",
     "model_rows",
+    "provider_breakers",
     "provider_rows",
     "provider_summary",
     "providers",

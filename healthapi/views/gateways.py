@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from healthapi.status import Availability, Health, percentage
 from healthapi.views.sources import Sources
-from healthapi.views.survey import ProviderState, Survey, survey
+from healthapi.views.survey import ProviderState, Survey, survey, unrecorded
 from healthapi.views.text import clean, iso, mean_milliseconds
 
 UNCONFIGURED: Final = "unconfigured"
@@ -67,10 +67,7 @@ def gateways(sources: Sources) -> Gateways:
 def gateway_rows(sources: Sources, found: Survey) -> dict[str, Gateway]:
     """Every gateway by name."""
     names = sorted(found.providers.keys() | sources.config.providers.keys())
-    return {
-        clean(name): _gateway(found.providers.get(name) or ProviderState(name, sources.configured(name)))
-        for name in names
-    }
+    return {clean(name): _gateway(found.providers.get(name) or unrecorded(sources, name)) for name in names}
 
 
 def summarised(rows: dict[str, Gateway]) -> GatewaySummary:

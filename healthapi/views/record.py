@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from msgspec import Struct
 
 from breaker.outcome import Kind
@@ -11,16 +9,14 @@ from healthapi.history import DAY
 from healthapi.record import Record, Tally
 from healthapi.status import percentage
 from healthapi.views.sources import Sources
-from healthapi.views.text import clean, iso, mean_milliseconds, milliseconds
-
-CLOSED: Final = "closed"
-"""State of a breaker that lets everything pass, as all do that nothing has opened."""
+from healthapi.views.text import clean, iso, mean_milliseconds, milliseconds, reason, state
 
 
 class ModelHealth(Struct, frozen=True, kw_only=True):
     """One target's record. Times are ISO 8601 in UTC or null, latencies milliseconds, uptimes 0-100.
 
-    `last_error_message` is null after a success; uptimes and quantiles are null when nothing was seen.
+    `last_error_message` is null after a success, `circuit_breaker_reason` while the breaker is closed; uptimes and
+    quantiles are null when nothing was seen.
     """
 
     provider: str
@@ -50,6 +46,7 @@ class ModelHealth(Struct, frozen=True, kw_only=True):
     p99_response_time_ms: float | None
     p50_first_byte_ms: float | None
     p95_first_byte_ms: float | None
+    circuit_breaker_reason: str | None
 
 
 def model_health(sources: Sources, provider: str, model: str, kind: Kind | None = None) -> ModelHealth | None:
@@ -66,6 +63,7 @@ def shown(sources: Sources, record: Record, tally: Tally, kind: Kind | None) -> 
     """
     provider, sums = clean(record.provider), tally.sums()
     response, first_byte = tally.response, tally.first_byte
+    breaker = sources.registry.breaker(record.provider, record.model)
     return ModelHealth(
         provider=provider,
         model=clean(record.model),
@@ -81,7 +79,7 @@ def shown(sources: Sources, record: Record, tally: Tally, kind: Kind | None) -> 
         updated_at=iso(record.updated_at),
         gateway=provider,
         monitoring_tier=sources.tier(record.provider, record.model),
-        circuit_breaker_state=CLOSED,
+        circuit_breaker_state=state(breaker),
         consecutive_failures=record.consecutive_failures,
         consecutive_successes=record.consecutive_successes,
         last_success_at=iso(record.last_success_at),
@@ -94,6 +92,7 @@ def shown(sources: Sources, record: Record, tally: Tally, kind: Kind | None) -> 
         p99_response_time_ms=milliseconds(response.quantile(0.99)),
         p50_first_byte_ms=milliseconds(first_byte.quantile(0.50)),
         p95_first_byte_ms=milliseconds(first_byte.quantile(0.95)),
+        circuit_breaker_reason=reason(breaker),
     )
 
 

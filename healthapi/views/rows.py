@@ -7,7 +7,7 @@ from msgspec import Struct
 from healthapi.status import Health, percentage
 from healthapi.views.sources import Sources
 from healthapi.views.survey import ProviderState, TargetState, survey
-from healthapi.views.text import clean, iso, mean_milliseconds, milliseconds
+from healthapi.views.text import clean, iso, mean_milliseconds, milliseconds, reason, state
 
 
 class Metadata(Struct, frozen=True):
@@ -30,6 +30,8 @@ class ProviderRow(Struct, frozen=True, kw_only=True):
     overall_uptime: float | None
     last_checked: str | None
     error_message: str | None
+    circuit_breaker_state: str
+    circuit_breaker_reason: str | None
 
 
 class ProviderRows(Struct, frozen=True):
@@ -62,6 +64,8 @@ class ModelRow(Struct, frozen=True, kw_only=True):
     avg_response_time_ms: float | None
     uptime_percentage: float | None
     error_message: str | None
+    circuit_breaker_state: str
+    circuit_breaker_reason: str | None
 
 
 class ModelRows(Struct, frozen=True):
@@ -98,20 +102,22 @@ def total_models(sources: Sources, targets: list[TargetState]) -> int:
     return len(tracked | sources.config.targets)
 
 
-def _provider_row(state: ProviderState) -> ProviderRow:
-    name = clean(state.name)
+def _provider_row(provider: ProviderState) -> ProviderRow:
+    name = clean(provider.name)
     return ProviderRow(
         provider=name,
         gateway=name,
-        status=state.status.value,
-        total_models=len(state.models),
-        healthy_models=state.models.count(Health.HEALTHY),
-        degraded_models=state.models.count(Health.DEGRADED),
-        unhealthy_models=state.models.count(Health.UNHEALTHY),
-        avg_response_time_ms=mean_milliseconds(state.sums),
-        overall_uptime=percentage(state.seen.success, state.seen.total),
-        last_checked=iso(state.last_called_at),
-        error_message=None if state.error is None else clean(state.error),
+        status=provider.status.value,
+        total_models=len(provider.models),
+        healthy_models=provider.models.count(Health.HEALTHY),
+        degraded_models=provider.models.count(Health.DEGRADED),
+        unhealthy_models=provider.models.count(Health.UNHEALTHY),
+        avg_response_time_ms=mean_milliseconds(provider.sums),
+        overall_uptime=percentage(provider.seen.success, provider.seen.total),
+        last_checked=iso(provider.last_called_at),
+        error_message=None if provider.error is None else clean(provider.error),
+        circuit_breaker_state=state(provider.breaker),
+        circuit_breaker_reason=reason(provider.breaker),
     )
 
 
@@ -133,4 +139,6 @@ def _model_row(target: TargetState) -> ModelRow:
         avg_response_time_ms=mean_milliseconds(sums),
         uptime_percentage=percentage(target.seen.success, target.seen.total),
         error_message=None if last.last_error is None else clean(last.last_error),
+        circuit_breaker_state=state(target.breaker),
+        circuit_breaker_reason=reason(target.breaker),
     )

@@ -6,7 +6,11 @@ from typing import Final
 
 from msgspec import Struct
 
+from breaker.breaker import Breaker
+from breaker.registry import Registry
+from breaker.transitions import State
 from config.effective import Config, Tier
+from config.words import Mode
 from healthapi.store import Store
 
 TIER: Final = Tier.STANDARD
@@ -14,11 +18,16 @@ TIER: Final = Tier.STANDARD
 
 
 class Sources(Struct, frozen=True):
-    """Everything a document depends on, at one moment. `now` is Unix time in seconds."""
+    """Everything a document depends on, at one moment.
+
+    `now` is Unix time in seconds, `monotonic` the same moment on the registry's clock.
+    """
 
     store: Store
     config: Config
+    registry: Registry
     now: float
+    monotonic: float
 
     def canonical(self, provider: str) -> str:
         """The name a provider's records are kept under: aliases are resolved, other names are returned unchanged."""
@@ -37,3 +46,12 @@ class Sources(Struct, frozen=True):
         """Seconds between the probes of a tier's targets."""
         interval: float = getattr(self.config.settings.tiers, tier.value).interval
         return interval
+
+    def at(self, monotonic: float) -> float:
+        """The Unix time of a moment on the registry's clock."""
+        return self.now - (self.monotonic - monotonic)
+
+
+def blocks(breaker: Breaker | None) -> bool:
+    """Whether a breaker keeps traffic away: it is open, and not only watching."""
+    return breaker is not None and breaker.state is State.OPEN and breaker.mode is Mode.ENFORCE

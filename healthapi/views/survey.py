@@ -11,11 +11,12 @@ from typing import Final
 
 from msgspec import Struct, field
 
+from breaker.breaker import Breaker
 from breaker.outcome import NO_MODEL, OTHER_MODEL
 from healthapi.history import DAY, NOTHING, Counts
 from healthapi.record import Record, Sums
 from healthapi.status import Availability, Health, provider_status, target_status
-from healthapi.views.sources import Sources
+from healthapi.views.sources import Sources, blocks
 
 _PSEUDO: Final = (NO_MODEL, OTHER_MODEL)
 
@@ -27,16 +28,18 @@ class TargetState(Struct, frozen=True):
     status: Health
     sums: Sums
     seen: Counts
+    breaker: Breaker | None
 
 
 class ProviderState(Struct):
     """One provider with all its traffic. `sums` are of all time, `seen` is of the last 24 hours.
 
-    `error` is what its latest failed record says, None when no record's last attempt failed.
+    `error` is what its latest failed record says, None when no record's last attempt failed. `breaker` is its own.
     """
 
     name: str
     configured: bool
+    breaker: Breaker | None = None
     models: list[Health] = field(default_factory=list)
     scope: Health = Health.UNKNOWN
     sums: Sums = Sums()
@@ -47,8 +50,8 @@ class ProviderState(Struct):
 
     @property
     def status(self) -> Availability:
-        """Its status by its models, or by its requests without one where no model is known."""
-        status = provider_status(self.models)
+        """Its status by its breaker and models, or by its requests without one where no model is known."""
+        status = provider_status(self.models, breaker_open=blocks(self.breaker))
         return provider_status([self.scope]) if status is Availability.UNKNOWN else status
 
     def add(self, target: TargetState) -> None:
@@ -80,8 +83,7 @@ def survey(sources: Sources) -> Survey:
         target = _judged(sources, record)
         provider = providers.get(record.provider)
         if provider is None:
-            configured = sources.configured(record.provider)
-            provider = providers[record.provider] = ProviderState(record.provider, configured)
+            provider = providers[record.provider] = unrecorded(sources, record.provider)
         provider.add(target)
         if record.model not in _PSEUDO:
             targets.append(target)
@@ -89,9 +91,16 @@ def survey(sources: Sources) -> Survey:
     return Survey(targets, providers)
 
 
+def unrecorded(sources: Sources, provider: str) -> ProviderState:
+    """A provider without any traffic."""
+    return ProviderState(provider, sources.configured(provider), sources.registry.breaker(provider))
+
+
 def _judged(sources: Sources, record: Record) -> TargetState:
     def seen(span: float) -> Counts:
         return record.seen(span, sources.now)
 
     interval = sources.interval(sources.tier(record.provider, record.model))
-    return TargetState(record, target_status(seen, interval), record.sums(), seen(DAY))
+    breaker = sources.registry.breaker(record.provider, record.model)
+    status = target_status(seen, interval, breaker_open=blocks(breaker))
+    return TargetState(record, status, record.sums(), seen(DAY), breaker)

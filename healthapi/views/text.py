@@ -1,4 +1,4 @@
-"""How values look in the documents: times, milliseconds, names."""
+"""How values look in the documents: times, milliseconds, names, breakers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import overload
 
+from breaker.breaker import Breaker
+from breaker.transitions import State
 from healthapi.record import Sums
 
 
@@ -47,3 +49,22 @@ def mean_milliseconds(sums: Sums) -> float | None:
 def clean(text: str) -> str:
     """Text that JSON can carry: names from outside may hold lone surrogates, which no encoder takes."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def breaker_name(provider: str, model: str | None, credential: str | None) -> str:
+    """What a breaker is called: `groq`, `groq/llama`, and for a key in use `groq#key:1a2b3c4d`, `groq/llama#key:…`.
+
+    `credential` is the beginning of the key's fingerprint.
+    """
+    name = clean(provider if model is None else f"{provider}/{model}")
+    return name if credential is None else f"{name}#key:{credential}"
+
+
+def state(breaker: Breaker | None) -> str:
+    """The state of a breaker; one that is not there yet lets everything pass."""
+    return State.CLOSED if breaker is None else breaker.state
+
+
+def reason(breaker: Breaker | None) -> str | None:
+    """Why a breaker is not closed, None when it is."""
+    return None if breaker is None or breaker.closed else clean(breaker.reason)

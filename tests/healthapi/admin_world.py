@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from breaker.outcome import Answer, Blame, Kind, Neutral, Outcome, Status, Verdict
+from breaker.permit import Permit
 from breaker.registry import Registry
+from breaker.transition import Transition
 from config.load import load_text
 from healthapi.admin import Admin
+from healthapi.events import EventLog
 from healthapi.lag import Lag
 from healthapi.memory import MemoryStore
 from healthapi.metrics import Metrics
@@ -43,7 +46,18 @@ class World:
         self.connections: dict[str, int] = {}
         self.config = load_text(config, {})
         self.store: Store = MemoryStore() if store is None else store
-        self.registry = Registry(tracked=1000, unproven=3, configured=self.config.targets, on_forget=self._forgotten)
+        self.events = EventLog(wall=lambda: self.now)
+        self.registry = Registry(
+            tracked=1000,
+            unproven=3,
+            configured=self.config.targets,
+            breakers=self.config.settings.breakers,
+            per_provider={name: provider.breakers for name, provider in self.config.providers.items()},
+            stand_ins=self.config.stand_ins,
+            on_forget=self._forgotten,
+            on_transition=self._moved,
+            random=lambda: 0.0,
+        )
         self.lag = Lag()
         self.metrics = Metrics(
             config=self.config,
@@ -59,6 +73,15 @@ class World:
     def _forgotten(self, provider: str, model: str) -> None:
         self.recorder.forget(provider, model)
 
+    def _moved(self, transition: Transition) -> None:
+        self.metrics.transition(transition)
+        self.events.add(transition)
+
+    @property
+    def monotonic(self) -> float:
+        """The data plane's clock: it has nothing to do with the wall's but its pace."""
+        return self.now - NOW + 1000.0
+
     def admin(self, **changes: Any) -> Admin:
         return Admin(
             **{
@@ -72,6 +95,8 @@ class World:
                 "draining": lambda: self.is_draining,
                 "now": lambda: self.now,
                 "listeners": self._listening,
+                "events": self.events,
+                "monotonic": lambda: self.monotonic,
                 **changes,
             }
         )
@@ -79,11 +104,14 @@ class World:
     def _listening(self) -> Mapping[str, bool]:
         return self.listeners
 
-    def attempt(self, provider: str, model: str, status: Status | Neutral = Status.SUCCESS, **changes: Any) -> Outcome:
-        """One attempt, through the registry and the recorder as the data plane does it."""
+    def attempt(
+        self, provider: str, model: str, status: Status | Neutral = Status.SUCCESS, key: str = "", **changes: Any
+    ) -> Outcome:
+        """One attempt, through the registry and the recorder as the data plane does it, whatever is open."""
         made = outcome(provider, model, status, at=self.now, **changes)
-        permit = self.registry.admit(provider, model, self.now)
-        tracked = permit.settle(made, self.now)  # type: ignore[union-attr]
+        permit = self.registry.admit(provider, model, self.monotonic, key, force=True)
+        assert isinstance(permit, Permit), permit
+        tracked = permit.settle(made, self.monotonic)
         self.recorder.attempt(tracked)
         return tracked
 
@@ -94,6 +122,9 @@ def outcome(
     status: Status | Neutral = Status.SUCCESS,
     *,
     message: str = "",
+    blame: Blame | None = None,
+    http_status: int | None = None,
+    retry_after: float | None = None,
     streamed: bool = False,
     response_time: float = 0.5,
     first_byte: float | None = 0.1,
@@ -101,7 +132,13 @@ def outcome(
     kind: Kind = Kind.LIVE,
 ) -> Outcome:
     bad = isinstance(status, Status) and status is not Status.SUCCESS
-    verdict = Verdict(status, Blame.TARGET if bad else Blame.NOBODY, message=message)
+    verdict = Verdict(
+        status,
+        blame or (Blame.TARGET if bad else Blame.NOBODY),
+        message=message,
+        http_status=http_status,
+        retry_after=retry_after,
+    )
     return Outcome(provider, model, verdict, streamed, response_time, first_byte, at, kind)
 
 

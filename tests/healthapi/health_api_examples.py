@@ -11,24 +11,27 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
-from yarl import URL
+from aiohttp import ClientResponse
 
 from breaker.outcome import Kind, Status
-from healthapi.app import build
-from tests.healthapi.admin_world import World
+from tests.healthapi.admin_world import TOKEN, World
+from tests.healthapi.serving import BEARER, ask, serving
 
 DOCS: Final = Path(__file__).parents[2] / "docs" / "health-api.md"
-EXAMPLE: Final = re.compile(r"```http\nGET (?P<path>\S+)\n```\n\n```json\n(?P<body>.*?)\n```\n", re.DOTALL)
-CONFIG: Final = """
-providers: {groq: {api_key: k}, openrouter: {}}
-models: {llama-3.3-70b: {tier: critical, targets: [groq/llama-3.3-70b-versatile]}}
+EXAMPLE: Final = re.compile(
+    r"```http\n(?P<method>GET|POST) (?P<path>\S+)\n```\n\n```(?P<kind>json|text)\n(?P<body>.*?)```\n", re.DOTALL
+)
+BLOCKS: Final = 3
+"""How much of a stream is shown: where it begins, a transition, a summary."""
+CONFIG: Final = f"""
+admin: {{token: {TOKEN}}}
+providers: {{groq: {{api_key: k}}, openrouter: {{}}}}
+models: {{llama-3.3-70b: {{tier: critical, targets: [groq/llama-3.3-70b-versatile]}}}}
 """
 
 
 def world() -> World:
-    """A quarter of an hour of two providers: one fine, one failing since a while."""
+    """A quarter of an hour of two providers: one fine, one failing until its breaker opened."""
     made = World(CONFIG)
     for step in range(30):
         made.now += 30
@@ -42,7 +45,7 @@ def world() -> World:
             kind=kind,
         )
         if step % 2:
-            bad = step > 15
+            bad = step > 20
             made.attempt(
                 "openrouter",
                 "meta-llama/llama-3.3-70b-instruct",
@@ -62,19 +65,39 @@ def told(document: Any) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False)
 
 
-async def answers(paths: list[str]) -> list[str]:
-    """What the application answers to these paths."""
-    client: TestClient[web.Request, web.Application] = TestClient(TestServer(build(world().admin())))
-    async with client:
-        root = str(client.make_url("/")).rstrip("/")
-        return [told(await (await client.session.get(URL(root + path, encoded=True))).json()) for path in paths]
+async def answer(method: str, path: str) -> str:
+    """What the application answers, asked for the first time."""
+    made = world()
+    client = await serving(made)
+    try:
+        response = await ask(client, path, method, **BEARER)
+        if response.content_type == "text/event-stream":
+            return await followed(made, response)
+        return told(await response.json()) + "\n"
+    finally:
+        made.events.end()
+        await client.close()
+
+
+async def followed(made: World, response: ClientResponse) -> str:
+    """The beginning of a stream, with a summary that has something to tell."""
+    blocks: list[str] = []
+    while len(blocks) < BLOCKS:
+        block = (await response.content.readuntil(b"\n\n")).decode()
+        if "outcomes" not in block or '"success":1' in block:
+            blocks.append(block)
+        elif len(blocks) == BLOCKS - 1:
+            made.attempt("groq", "llama-3.3-70b-versatile")
+    response.close()
+    text = re.sub(r'"seconds":[0-9.]+', '"seconds":1.0', "".join(blocks))
+    return re.sub(r"id: [0-9a-f]{8}-", "id: 5f2c9e0b-", text)
 
 
 async def renewed(text: str) -> str:
     """The docs with every example made anew."""
-    paths = [match["path"] for match in EXAMPLE.finditer(text)]
-    fresh = iter(await answers(paths))
-    return EXAMPLE.sub(lambda match: f"```http\nGET {match['path']}\n```\n\n```json\n{next(fresh)}\n```\n", text)
+    fresh = [await answer(match["method"], match["path"]) for match in EXAMPLE.finditer(text)]
+    bodies = iter(fresh)
+    return EXAMPLE.sub(lambda match: match[0].removesuffix(f"{match['body']}```\n") + f"{next(bodies)}```\n", text)
 
 
 if __name__ == "__main__":

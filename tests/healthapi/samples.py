@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from breaker.outcome import SUCCESS, Blame, Kind, Neutral, Outcome, Status, Verdict
+from breaker.registry import Registry
 from config.effective import Config
 from config.load import load_text
 from healthapi.memory import MemoryStore
@@ -14,6 +15,9 @@ from healthapi.views import Sources
 
 NOW = 1_767_225_600.0
 """2026-01-01T00:00:00Z: the edge of a minute, an hour and a day."""
+
+MONOTONIC = 1000.0
+"""The same moment on the registry's clock."""
 
 CONFIG = """
 providers:
@@ -63,9 +67,9 @@ def store(*outcomes: Outcome) -> MemoryStore:
     return made
 
 
-def sources(kept: Store, now: float = NOW, config: str = CONFIG) -> Sources:
-    """What documents are made from, with a store and at a moment."""
-    return Sources(kept, _loaded(config), now)
+def sources(kept: Store, now: float = NOW, config: str = CONFIG, registry: Registry | None = None) -> Sources:
+    """What documents are made from, with a store and at a moment; with fresh breakers if none are given."""
+    return Sources(kept, _loaded(config), registry or Registry(tracked=1000), now, MONOTONIC)
 
 
 @lru_cache

@@ -10,8 +10,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from breaker.latency import BOUNDS
-from breaker.outcome import NO_MODEL, Kind, Neutral, Status
-from healthapi.exposition import STATES, render, take
+from breaker.outcome import NO_MODEL, Blame, Kind, Neutral, Status
+from healthapi.exposition import STATES, Snapshot, render, take
 from healthapi.labels import UNKNOWN_PROVIDER
 from tests.healthapi.admin_world import KEY, TOKEN, World, answer
 
@@ -19,8 +19,12 @@ DOCS = Path(__file__).parents[2] / "docs" / "METRICS.md"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
+def told(world: World) -> Snapshot:
+    return take(world.metrics, world.registry, world.monotonic)
+
+
 def scrape(world: World, accept: str = "") -> str:
-    return render(take(world.metrics), accept)[0].decode()
+    return render(told(world), accept)[0].decode()
 
 
 def families(world: World) -> dict[str, Metric]:
@@ -50,6 +54,13 @@ def world() -> World:
     world.recorder.answer(answer("groq", "llama-3.3-70b-versatile", 504, result="timeout"))
     world.recorder.answer(answer("groq", "llama-3.3-70b-versatile", 0, result="cancelled"))
     world.recorder.answer(answer("grok", NO_MODEL, 404, result="rejected", attempts=0))
+    world.recorder.rejected("groq", "llama-3.3-70b-versatile", "open")
+    world.recorder.rerouted("groq", "llama-3.3-70b-versatile", "openrouter", "m", "timeout")
+    world.recorder.retried("groq", "timeout")
+    world.recorder.overspent("groq")
+    world.registry.budget("groq").request(world.monotonic)
+    world.attempt("openrouter", NO_MODEL, Status.RATE_LIMITED, blame=Blame.TARGET_CREDENTIAL)
+    world.registry.open("groq", None, world.monotonic, 60.0)
     world.lag.seen(0.004, 1.0)
     world.lag.seen(0.300, 1.5)
     world.in_flight = 3
@@ -73,11 +84,12 @@ def test_attempts(world: World) -> None:
         ("live", "llama-3.3-70b-versatile", "groq", "cancelled"): 1,
         ("probe", "meta-llama/llama-3.3-70b-instruct:free", "openrouter", "success"): 1,
         ("live", NO_MODEL, "openrouter", "success"): 1,
+        ("live", NO_MODEL, "openrouter", "rate_limited"): 1,
     }
 
 
 def test_gauges(world: World) -> None:
-    world.registry.admit("groq", "m", 1.0)
+    world.registry.admit("openrouter", "m", world.monotonic)
     assert values(world, "detour_in_flight_requests") == {(): 3}
     assert values(world, "detour_open_permits") == {(): 1}
     assert values(world, "detour_upstream_connections") == {
@@ -151,7 +163,7 @@ def test_hostile_names_arrive_escaped_or_not_at_all() -> None:
         world.attempt("groq", model)
         world.recorder.answer(answer("groq", model))
     text = scrape(world)
-    seen = {s.labels["model"] for f in parse(text) for s in f.samples if "model" in s.labels}
+    seen = {s.labels["model"] for f in parse(text) for s in f.samples if s.labels.get("model")}
     assert seen == {*nice, "~other"}
     assert all(line.startswith(("#", "detour_", "process_")) for line in text.splitlines())
 
@@ -162,14 +174,14 @@ def test_no_sample_is_there_twice(world: World) -> None:
 
 
 def test_both_formats_are_valid(world: World) -> None:
-    body, content_type = render(take(world.metrics), OPENMETRICS)
+    body, content_type = render(told(world), OPENMETRICS)
     assert content_type.startswith("application/openmetrics-text; version=1.0.0")
     assert body.endswith(b"# EOF\n")
-    told = {family.name for family in parse_openmetrics(body.decode())}
-    assert {name for name in told if name.startswith("detour_")} == {
+    names = {family.name for family in parse_openmetrics(body.decode())}
+    assert {name for name in names if name.startswith("detour_")} == {
         name for name in families(world) if name.startswith("detour_") and name != "detour_build_info"
     } | {"detour_build"}
-    body, content_type = render(take(world.metrics), "")
+    body, content_type = render(told(world), "")
     assert content_type == "text/plain; version=0.0.4; charset=utf-8"
     assert list(parse(body.decode()))
 
@@ -189,7 +201,7 @@ def test_both_formats_are_valid(world: World) -> None:
     ],
 )
 def test_any_accept_header_gets_metrics(world: World, accept: str) -> None:
-    body, content_type = render(take(world.metrics), accept)
+    body, content_type = render(told(world), accept)
     assert b"detour_requests" in body
     assert content_type.isascii()
 
@@ -204,8 +216,8 @@ def test_no_credential_appears(world: World) -> None:
 
 def test_the_docs_list_every_name_and_no_other(world: World) -> None:
     documented = set(re.findall(r"^\| `(detour_[a-z_]+)`", DOCS.read_text(), re.M))
-    told = {line.split()[2] for line in scrape(world).splitlines() if line.startswith("# TYPE detour_")}
-    assert documented == told
+    scraped = {line.split()[2] for line in scrape(world).splitlines() if line.startswith("# TYPE detour_")}
+    assert documented == scraped
 
 
 def test_the_docs_list_every_label(world: World) -> None:
@@ -231,16 +243,16 @@ def test_counting_goes_on_while_a_scrape_is_made() -> None:
     def scrapes() -> None:
         try:
             for snapshot in snapshots:
-                told = {f.name: f for f in parse(render(snapshot, "")[0].decode())}
+                scraped = {f.name: f for f in parse(render(snapshot, "")[0].decode())}
                 histogram: dict[str, list[float]] = {}
-                for sample in told["detour_response_time_seconds"].samples:
+                for sample in scraped["detour_response_time_seconds"].samples:
                     if sample.name.endswith(("_bucket", "_count")):
                         histogram.setdefault(sample.labels["model"], []).append(sample.value)
                 assert all(counts == sorted(counts) for counts in histogram.values())
         except BaseException as error:
             failures.append(error)
 
-    snapshots = [take(world.metrics) for _ in range(3)]
+    snapshots = [told(world) for _ in range(3)]
     thread = threading.Thread(target=scrapes)
     thread.start()
     number = 0

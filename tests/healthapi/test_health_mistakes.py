@@ -163,6 +163,16 @@ def test_a_read_creating_something() -> None:
     given = sources(kept)
     assert views.model_health(given, "groq", "llama") is None
     assert views.provider_summary(given, "groq") is None
-    for document in (views.model_health_list, views.unhealthy, views.stats, views.system, views.gateways):
+    assert views.breaker_row(given, "groq", "unheard-of") is None
+    documents = (
+        views.model_health_list,
+        views.unhealthy,
+        views.stats,
+        views.system,
+        views.gateways,
+        views.breaker_list,
+    )
+    for document in documents:
         assert document(given) is not None
     assert list(kept.records()) == []
+    assert list(given.registry.breakers()) == []

@@ -7,7 +7,7 @@ from healthapi import metrics as module
 from healthapi.labels import UNKNOWN_PROVIDER
 from healthapi.metrics import Metrics
 from healthapi.series import Series
-from tests.healthapi.admin_world import World, answer, outcome
+from tests.healthapi.admin_world import LOOPBACK, World, answer, outcome
 
 CONFIGURED = ("groq", "llama-3.3-70b-versatile")
 
@@ -166,3 +166,91 @@ def test_pseudo_models_are_never_forgotten(metrics: Metrics, model: str) -> None
 def test_warnings_are_those_of_the_configuration() -> None:
     world = World()
     assert world.metrics.warnings == len(world.config.warnings)
+
+
+def test_all_attempts_are_counted_by_outcome(metrics: Metrics) -> None:
+    assert set(metrics.outcomes) == {*Status, *Neutral}
+    for model, status in (
+        ("a", Status.SUCCESS),
+        ("b", Status.SUCCESS),
+        ("\udcff", Status.ERROR),
+        ("c", Neutral.POLICY),
+    ):
+        metrics.attempt(outcome("groq", model, status))
+    metrics.attempt(outcome("grok", "m"))
+    assert {status: count for status, count in metrics.outcomes.items() if count} == {
+        "success": 3,
+        "error": 1,
+        "policy": 1,
+    }
+
+
+def test_rejections_go_by_target_and_make_no_name_known(metrics: Metrics) -> None:
+    metrics.attempt(outcome("groq", "m", Status.ERROR))
+    for provider, model in (("groq", "m"), ("groq", "m"), CONFIGURED, ("groq", "invented"), ("grok", "m")):
+        metrics.rejected(provider, model, "open")
+    metrics.rejected("groq", "m", "half_open")
+    assert {labels: series.rejections for labels, series in metrics.series()} == {
+        ("groq", "m"): {"open": 2, "half_open": 1},
+        CONFIGURED: {"open": 1},
+        ("groq", OTHER_MODEL): {"open": 1},
+        (UNKNOWN_PROVIDER, NO_MODEL): {"open": 1},
+    }
+
+
+@pytest.mark.parametrize(
+    ("target", "label"),
+    [
+        (CONFIGURED, CONFIGURED),
+        (("groq", "m"), ("groq", "m")),
+        (("groq", NO_MODEL), ("groq", NO_MODEL)),
+        (("groq", "invented"), ("groq", OTHER_MODEL)),
+        (("groq", "\udcff"), ("groq", OTHER_MODEL)),
+        (("groq", "bi\u202edi"), ("groq", OTHER_MODEL)),
+        (("grok", "m"), (UNKNOWN_PROVIDER, NO_MODEL)),
+        (('"}', "\udcff"), (UNKNOWN_PROVIDER, NO_MODEL)),
+    ],
+)
+def test_labels_of_what_has_no_series(target: tuple[str, str], label: tuple[str, str]) -> None:
+    world = World(LOOPBACK.replace("targets: [groq/", 'targets: ["groq/bi\u202edi", groq/'))
+    metrics = world.metrics
+    metrics.attempt(outcome("groq", "m"))
+    before = names(metrics)
+    assert metrics.label(*target) == label
+    metrics.rerouted(*target, *CONFIGURED, "timeout")
+    metrics.rerouted(*CONFIGURED, *target, "timeout")
+    assert set(metrics.reroutes) == {(*label, *CONFIGURED, "timeout"), (*CONFIGURED, *label, "timeout")}
+    assert names(metrics) == before
+
+
+def test_reroutes_are_bounded_and_none_is_lost(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REROUTES", 3)
+    for number in range(10):
+        metrics.attempt(outcome("groq", f"m-{number}"))
+        for _ in range(2):
+            metrics.rerouted("groq", f"m-{number}", "openrouter", NO_MODEL, "open")
+    assert metrics.reroutes == {
+        ("groq", "m-0", "openrouter", NO_MODEL, "open"): 2,
+        ("groq", "m-1", "openrouter", NO_MODEL, "open"): 2,
+        ("groq", "m-2", "openrouter", NO_MODEL, "open"): 2,
+        ("groq", OTHER_MODEL, "openrouter", OTHER_MODEL, "open"): 14,
+    }
+
+
+def test_retries_and_spent_budgets_go_by_provider(metrics: Metrics) -> None:
+    for provider in ("groq", "groq", "invented-1", "invented-2"):
+        metrics.retried(provider, "timeout")
+        metrics.overspent(provider)
+    assert metrics.retries == {("groq", "timeout"): 2, (UNKNOWN_PROVIDER, "timeout"): 2}
+    assert metrics.overspendings == {"groq": 2, UNKNOWN_PROVIDER: 2}
+
+
+def test_transitions_are_counted_by_what_kind_of_reason() -> None:
+    world = World()
+    told = world.metrics.transitions
+    for seconds in (60.0, 90.0):
+        world.registry.open("groq", CONFIGURED[1], 1000.0, seconds)
+    assert told == {
+        ("target", "groq", "closed", "open", "manual"): 1,
+        ("target", "groq", "open", "open", "manual"): 1,
+    }

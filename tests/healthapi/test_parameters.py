@@ -88,6 +88,22 @@ def test_choices() -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "seconds"),
+    [("", 600.0), ("for=90s", 90.0), ("for=1h30m", 5400.0), ("for=250ms", 0.25), ("for=7d", 604800.0)],
+)
+def test_durations(query: str, seconds: float) -> None:
+    assert Parameters(query).duration("for", 600.0, 604800.0) == seconds
+
+
+@pytest.mark.parametrize("value", ["", "0", "0s", "10", "-1s", "1s ", "8d", "7d1ms", "inf", "9" * 400 + "d", "\udcff"])
+def test_what_is_no_duration(value: str) -> None:
+    with pytest.raises(Problem) as caught:
+        Parameters(f"for={value}").duration("for", 600.0, 604800.0)
+    assert caught.value.status == 400
+    assert caught.value.message.startswith("for is a duration such as 90s or 10m, of at most 7d, not ")
+
+
+@pytest.mark.parametrize(
     ("query", "value"),
     [
         ("", False),

@@ -44,3 +44,18 @@ def test_what_the_registry_forgets_is_forgotten_everywhere() -> None:
     assert "invented-0" not in names
     assert world.store.get("groq", "invented-0") is None
     assert record(world, OTHER_MODEL).call_count == 7
+
+
+def test_what_becomes_of_requests_reaches_the_metrics_only() -> None:
+    world = World()
+    world.recorder.rejected("groq", "m", "hold_off")
+    world.recorder.rerouted("groq", "llama-3.3-70b-versatile", "openrouter", "other", "unhealthy")
+    world.recorder.retried("groq", "timeout")
+    world.recorder.overspent("groq")
+    metrics = world.metrics
+    assert dict(metrics.series())["groq", OTHER_MODEL].rejections == {"hold_off": 1}
+    assert metrics.reroutes == {("groq", "llama-3.3-70b-versatile", "openrouter", OTHER_MODEL, "unhealthy"): 1}
+    assert metrics.retries == {("groq", "timeout"): 1}
+    assert metrics.overspendings == {"groq": 1}
+    assert list(world.store.records()) == []
+    assert len(world.registry) == 0

@@ -3,6 +3,8 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from healthapi.admin import Admin, Call
 from healthapi.auth import Access
@@ -48,6 +50,44 @@ FOUND = [
     ("/h/provider/groq", "/h/{provider}/{model...}", {"provider": "provider", "model": "groq"}),
 ]
 
+VERBS = [
+    read("/b"),
+    read("/b/{provider}"),
+    read("/b/{provider}/{model...}"),
+    *(
+        Route("POST", path, page, Access.WRITE)
+        for path in (
+            "/b/reset-all",
+            "/b/{provider}/reset",
+            "/b/{provider}/open",
+            "/b/{provider}/{model...}/reset",
+            "/b/{provider}/{model...}/open",
+        )
+    ),
+]
+
+SENT = [
+    ("POST", "/b/reset-all", "/b/reset-all", {}),
+    ("GET", "/b/groq", "/b/{provider}", {"provider": "groq"}),
+    ("GET", "/b/groq/", "/b/{provider}", {"provider": "groq"}),
+    ("POST", "/b/groq/reset", "/b/{provider}/reset", {"provider": "groq"}),
+    ("POST", "/b/groq/reset/", "/b/{provider}/reset", {"provider": "groq"}),
+    ("GET", "/b/groq/reset", "/b/{provider}/{model...}", {"provider": "groq", "model": "reset"}),
+    ("POST", "/b/groq/reset/reset", "/b/{provider}/{model...}/reset", {"provider": "groq", "model": "reset"}),
+    ("POST", "/b/groq/reset/open", "/b/{provider}/{model...}/open", {"provider": "groq", "model": "reset"}),
+    ("GET", "/b/groq/m/reset", "/b/{provider}/{model...}", {"provider": "groq", "model": "m/reset"}),
+    ("POST", "/b/groq/m/reset", "/b/{provider}/{model...}/reset", {"provider": "groq", "model": "m"}),
+    ("POST", "/b/groq/m/reset/reset", "/b/{provider}/{model...}/reset", {"provider": "groq", "model": "m/reset"}),
+    (
+        "POST",
+        "/b/or/meta/llama:free/open",
+        "/b/{provider}/{model...}/open",
+        {"provider": "or", "model": "meta/llama:free"},
+    ),
+    ("POST", "/b/or/a//open/", "/b/{provider}/{model...}/open", {"provider": "or", "model": "a/"}),
+    ("POST", "/b/reset-all/reset", "/b/{provider}/reset", {"provider": "reset-all"}),
+]
+
 
 @pytest.mark.parametrize(("path", "route", "parts"), FOUND)
 def test_the_route_of_a_path(path: str, route: str, parts: dict[str, str]) -> None:
@@ -60,6 +100,45 @@ def test_the_order_of_the_table_does_not_matter() -> None:
         router = Router(table)
         for path, route, _ in FOUND:
             assert router.match(path).route("GET")[0].path == route
+
+
+@pytest.mark.parametrize(("method", "path", "route", "parts"), SENT)
+def test_each_method_finds_its_own_route(method: str, path: str, route: str, parts: dict[str, str]) -> None:
+    for table in (VERBS, VERBS[::-1]):
+        found, given = Router(table).match(path).route(method)
+        assert (found.path, given) == (route, parts)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/b/reset-all", "POST, OPTIONS"),  # a path without variables has no other meaning
+        ("POST", "/b", "GET, HEAD, OPTIONS"),
+        ("POST", "/b/groq", "GET, HEAD, OPTIONS"),
+        ("POST", "/b/groq/m", "GET, HEAD, OPTIONS"),
+        ("POST", "/b/groq/m/close", "GET, HEAD, OPTIONS"),
+        ("POST", "/b/groq//open", "GET, HEAD, OPTIONS"),
+        ("DELETE", "/b/groq/m/open", "POST, GET, HEAD, OPTIONS"),
+    ],
+)
+def test_a_verb_that_is_none(method: str, path: str, allowed: str) -> None:
+    with pytest.raises(Problem) as caught:
+        Router(VERBS).match(path).route(method)
+    assert (caught.value.status, caught.value.headers) == (405, (("Allow", allowed),))
+
+
+@given(st.text("ab/%.\udcff", min_size=1), st.sampled_from(["reset", "open"]))
+def test_any_name_is_reached_before_a_verb_and_without(model: str, verb: str) -> None:
+    router = Router(VERBS)
+    assert router.match(f"/b/groq/{model}/{verb}").route("POST")[1] == {"provider": "groq", "model": model}
+    assert router.match(f"/b/groq/{model}/{verb}").route("GET")[1] == {"provider": "groq", "model": f"{model}/{verb}"}
+
+
+@pytest.mark.parametrize("path", ["/b//", "/b///reset", "/b//reset", "/b//open"])
+def test_no_name_is_empty_before_a_verb(path: str) -> None:
+    with pytest.raises(Problem) as caught:
+        Router(VERBS).match(path).route("POST")
+    assert caught.value.status == 404
 
 
 @pytest.mark.parametrize(

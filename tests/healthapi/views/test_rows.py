@@ -47,6 +47,8 @@ def test_a_provider_s_row() -> None:
         overall_uptime=100 * 20 / 26,
         last_checked="2026-01-01T00:00:01.000Z",
         error_message="503 overloaded",
+        circuit_breaker_state="closed",
+        circuit_breaker_reason=None,
     )
 
 
@@ -73,6 +75,8 @@ def test_a_model_s_row() -> None:
             avg_response_time_ms=1000.0,
             uptime_percentage=75.0,
             error_message="slow",
+            circuit_breaker_state="closed",
+            circuit_breaker_reason=None,
         )
     ]
 

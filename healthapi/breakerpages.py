@@ -1,0 +1,116 @@
+"""GET /circuit-breakers and what is below it, and the POSTs that move breakers by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Struct
+
+from breaker.breaker import Breaker
+from config.units import show_duration
+from config.words import Mode
+from healthapi import views
+from healthapi.admin import Admin, Call
+from healthapi.errors import Problem, quoted
+from healthapi.replies import Reply, reply
+from healthapi.views.breakers import BreakerRow
+from healthapi.views.text import breaker_name
+
+OPEN_FOR: Final = 600.0
+"""Seconds for which a breaker is opened by hand when nothing is said."""
+
+LONGEST: Final = 7 * 86400.0
+"""Most seconds for which a breaker is opened by hand: nobody remembers longer that it was."""
+
+
+class Done(Struct, frozen=True):
+    """Answer of a POST: what was done, and the breaker as it is now (null where several were meant)."""
+
+    success: bool
+    message: str
+    state: BreakerRow | None
+
+
+async def listing(admin: Admin, call: Call) -> Reply:
+    """Every breaker there is, by name."""
+    return reply(views.breaker_list(admin.sources()))
+
+
+async def of_provider(admin: Admin, call: Call) -> Reply:
+    """The breaker of one provider and all below it: its models' and those of keys in use."""
+    found = views.provider_breakers(admin.sources(), call.path["provider"])
+    if found is None:
+        raise _unknown(call)
+    return reply(found)
+
+
+async def of_target(admin: Admin, call: Call) -> Reply:
+    """The breaker of one model; its name may hold slashes, raw or as `%2F`."""
+    found = views.breaker_row(admin.sources(), call.path["provider"], call.path["model"])
+    if found is None:
+        raise _unknown(call)
+    return reply(found)
+
+
+async def open_(admin: Admin, call: Call) -> Reply:
+    """Open the breaker of a provider or model: traffic stays away for a while, then a trial decides.
+
+    Parameter: `for` (10m, at most 7d).
+    """
+    seconds = call.query.duration("for", OPEN_FOR, LONGEST)
+    return _moved(
+        admin,
+        call,
+        lambda provider, model: admin.registry.open(provider, model, admin.monotonic(), seconds),
+        f"is open for {show_duration(seconds)}",
+    )
+
+
+async def close(admin: Admin, call: Call) -> Reply:
+    """Close the breaker of a provider or model. What it has learned about how long to stay open is kept."""
+    return _moved(
+        admin, call, lambda provider, model: admin.registry.close(provider, model, admin.monotonic()), "is closed"
+    )
+
+
+async def reset(admin: Admin, call: Call) -> Reply:
+    """Close the breaker of a provider or model and all below it, and forget what led to it, hold-offs too."""
+    return _moved(
+        admin, call, lambda provider, model: admin.registry.reset(provider, model, admin.monotonic()), "is reset"
+    )
+
+
+async def reset_all(admin: Admin, call: Call) -> Reply:
+    """Close every breaker and forget what led to it, hold-offs too."""
+    count = admin.registry.reset_all(admin.monotonic())
+    return reply(
+        Done(True, f"all breakers are reset; {count} of them {'was' if count == 1 else 'were'} not closed", None)
+    )
+
+
+def _moved(admin: Admin, call: Call, move: Callable[[str, str | None], Breaker], done: str) -> Reply:
+    """Do it to the breaker that a path names, and tell how it is now.
+
+    Raises:
+        Problem: 404 for what is neither configured nor was ever attempted; nothing is made for it.
+    """
+    provider, model = admin.sources().canonical(call.path["provider"]), call.path.get("model")
+    if views.breaker_row(admin.sources(), provider) is None:
+        raise _unknown(call)
+    try:
+        breaker = move(provider, model)
+    except KeyError:
+        raise _unknown(call) from None
+    blocked = "" if breaker.mode is Mode.ENFORCE else f"; nothing is blocked, as breakers.mode is {breaker.mode}"
+    message = f"{quoted(breaker_name(provider, model, None))} {done}{blocked}"
+    return reply(Done(True, message, views.breaker_row(admin.sources(), provider, model)))
+
+
+def _unknown(call: Call) -> Problem:
+    provider, model = call.path["provider"], call.path.get("model")
+    if model is None:
+        message = f"{quoted(provider)} is not configured and was never called"
+        return Problem(404, "unknown_provider", message)
+    message = f"{quoted(model)} at {quoted(provider)} is not configured and was never called"
+    return Problem(404, "unknown_model", message)

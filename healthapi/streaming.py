@@ -1,0 +1,54 @@
+"""An answer that goes on, as HTTP: from the first chunk to the end, or to a reader that does not read."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import Final
+
+from aiohttp import web
+
+from healthapi.replies import Stream
+
+_LOG: Final = logging.getLogger("detour.admin")
+
+STALLED: Final = 60.0
+"""Seconds in which a reader has to take what it was sent: one that stopped would keep another's place."""
+
+
+async def stream(request: web.Request, made: Stream, headers: Mapping[str, str]) -> web.StreamResponse:
+    """Answer with a stream until it ends or its reader is gone.
+
+    Whatever goes wrong after the head was sent ends the connection; before that it is raised, and can be answered.
+    """
+    response = web.StreamResponse(headers=headers)
+    response.headers["Content-Type"] = made.content_type
+    response.headers["X-Accel-Buffering"] = "no"  # nginx in between would hold it back
+    if request.method == "HEAD":
+        return response
+    async with aclosing(made.chunks()) as chunks:
+        first = await anext(chunks)
+        try:
+            await response.prepare(request)
+            await _write(response, first)
+            async for chunk in chunks:
+                await _write(response, chunk)
+        except (ConnectionError, TimeoutError):
+            _cut(request)
+        except Exception as error:  # too late for an answer
+            _LOG.error("admin stream failed", exc_info=error, extra={"request_id": headers["X-Detour-Request-Id"]})
+            _cut(request)
+    return response
+
+
+async def _write(response: web.StreamResponse, chunk: bytes) -> None:
+    async with asyncio.timeout(STALLED):
+        await response.write(chunk)
+
+
+def _cut(request: web.Request) -> None:
+    """End the connection, so that nobody takes what has come for all there is."""
+    if request.transport is not None:
+        request.transport.abort()
