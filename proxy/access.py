@@ -22,6 +22,22 @@ class AccessLog:
         """Hand on."""
         self._recorder.attempt(outcome)
 
+    def rejected(self, provider: str, model: str, kind: str) -> None:
+        """Hand on."""
+        self._recorder.rejected(provider, model, kind)
+
+    def rerouted(self, provider: str, model: str, to_provider: str, to_model: str, cause: str) -> None:
+        """Hand on."""
+        self._recorder.rerouted(provider, model, to_provider, to_model, cause)
+
+    def retried(self, provider: str, cause: str) -> None:
+        """Hand on."""
+        self._recorder.retried(provider, cause)
+
+    def overspent(self, provider: str) -> None:
+        """Hand on."""
+        self._recorder.overspent(provider)
+
     def answer(self, answer: Answer) -> None:
         """Write the line. The request's path is left out: it may hold a key in its query."""
         self._recorder.answer(answer)

@@ -5,11 +5,16 @@ The statuses are those of semantics section 8; each message names the provider a
 
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from breaker.outcome import NO_MODEL, Status, Verdict
+from breaker.outcome import NO_MODEL, Neutral, Status, Verdict
 from proxy.body import BadBodyError, BodyTimeoutError, BodyTooLargeError
 from proxy.errors import Refusal
+
+if TYPE_CHECKING:
+    from breaker.permit import Rejection
 
 _ADVICE = {
     Status.TIMEOUT: "try again, or raise the limit under `timeouts` for this target",
@@ -28,10 +33,26 @@ class RefusedError(Exception):
 def nowhere_else(provider: str, model: str, verdict: Verdict) -> Refusal:
     """What the client is told when an attempt failed, nothing reached it, and there is nowhere else to go."""
     what = provider if model == NO_MODEL else f"{provider}/{model}"
-    status = 504 if verdict.status is Status.TIMEOUT else 502
+    status = 504 if verdict.status in (Status.TIMEOUT, Neutral.CANCELLED) else 502
     kind = "timeout_error" if status == 504 else "api_error"
     advice = _ADVICE.get(verdict.status) if isinstance(verdict.status, Status) else None
     return Refusal(status, kind, f"{what}: {verdict.message}" + (f"; {advice}" if advice else ""))
+
+
+def rejected(provider: str, model: str, rejection: Rejection, retry_after: float) -> Refusal:
+    """What the client is told when a breaker or a hold-off stands in the way and there is nowhere else to go.
+
+    `retry_after` are the seconds until the next trial somewhere.
+    """
+    what = provider if model == NO_MODEL else f"{provider}/{model}"
+    seconds = max(math.ceil(retry_after), 1)
+    wait = ("Retry-After", str(seconds))
+    if rejection.kind == "hold_off":
+        message = f"{what}: {rejection.reason}; it can be asked again in {seconds} s, and nothing else could stand in"
+        return Refusal(429, "rate_limit_error", message, (wait,))
+    advice = "send another key, or ask" if rejection.kind == "credential" else "nothing else could stand in; ask"
+    message = f"{what}: {rejection.reason}; {advice} again in {seconds} s"
+    return Refusal(rejection.status, "circuit_open", message, (wait, ("x-should-retry", "false")))
 
 
 def field_text(text: str) -> str:

@@ -17,9 +17,11 @@ import uvloop
 from aiohttp import web
 
 from breaker.registry import Registry
+from breaker.transitions import State
 from config.storeurl import StoreKind
 from healthapi.admin import Admin
 from healthapi.app import build as build_admin
+from healthapi.events import EventLog
 from healthapi.lag import Lag
 from healthapi.memory import MemoryStore
 from healthapi.metrics import Metrics
@@ -33,6 +35,7 @@ from proxy.server import assert_parser
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from breaker.transition import Transition
     from config.address import Listen
     from config.effective import Config
 
@@ -125,12 +128,17 @@ class App:
             log.warning("%s", warning)
         self.lag = Lag()
         self.store = MemoryStore()
+        self.events = EventLog()
         pools = Pools(Connector(loop), loop)
         self.registry = Registry(
             tracked=config.settings.limits.tracked_targets,
             configured=config.targets,
-            window=config.settings.breakers.window,
+            breakers=config.settings.breakers,
+            per_provider={name: provider.breakers for name, provider in config.providers.items()},
+            stand_ins=config.stand_ins if config.settings.routing.enabled else (),
+            budget=config.settings.retries.budget,
             on_forget=self._forget,
+            on_transition=self._transition,
         )
         self.metrics = Metrics(
             config=config,
@@ -156,11 +164,22 @@ class App:
                 draining=lambda: self.plane.draining,
                 now=time.time,
                 listeners=self._listeners,
+                events=self.events,
+                monotonic=self.plane.watch.now,
             )
         )
 
     def _forget(self, provider: str, model: str) -> None:
         self._recorder.forget(provider, model)
+
+    def _transition(self, moved: Transition) -> None:
+        """Tell the event log, the metrics and the log that a breaker moved."""
+        self.events.add(moved)
+        self.metrics.transition(moved)
+        target = moved.provider if moved.model is None else f"{moved.provider}/{moved.model}"
+        level = logging.WARNING if moved.state is State.OPEN else logging.INFO
+        extra = {"scope": moved.scope, "target": target, "cause": moved.cause, "retry_in": moved.retry_in}
+        log.log(level, "breaker %s: %s", moved.state, moved.reason, extra=extra)
 
     def _listeners(self) -> Mapping[str, bool]:
         return self._listening
@@ -187,6 +206,7 @@ class App:
         """Serve on, each answer closing its connection, until nothing is in flight; end visibly what is left."""
         plane = self.plane
         left = await plane.drain(self.config.settings.drain.timeout)
+        self.events.end()
         if left:
             log.warning("drain time is over", extra={"ended": left})
         self._listening["proxy"] = False

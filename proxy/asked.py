@@ -10,12 +10,13 @@ from proxy.headers import Scan
 from proxy.paths import Endpoint
 from proxy.peek import Peek, peek
 from proxy.route import Route
+from proxy.wishes import NONE, Wishes
 
 UNSEEN = Peek()
 
 
 class Asked(Struct, gc=False):
-    """One request that may be forwarded. `length` is its Content-Length, -1 without one; `heads` as in `Way`."""
+    """One request that may be forwarded. `length` is its Content-Length, -1 without one; the rest is as in `Way`."""
 
     method: str
     route: Route
@@ -26,6 +27,8 @@ class Asked(Struct, gc=False):
     length: int
     body: Body
     peek: Peek = UNSEEN
+    key: str = ""
+    wishes: Wishes = NONE
 
     def look(self) -> None:
         """Look into the body, as far as it is in memory."""

@@ -1,8 +1,8 @@
 """One try at one target: what came back, when, and whether the client has seen any of it.
 
-The gate stands here. Until an answer has proved good (a first content event, a JSON body without an error in it) its
-bytes are held, so that a bad one can still be replaced by another attempt or by a clear error; after that everything
-goes straight to the relay. The attempt collects facts; what they mean is said by `proxy.verdict`, at the end.
+Until an answer has proved good (a first content event, a JSON body without an error in it) its bytes are held by the
+gate, so that a bad one can still be replaced by another attempt or by a clear error; after that everything goes
+straight to the relay. The attempt collects facts; what they mean is said by `proxy.verdict`, at the end.
 """
 
 from __future__ import annotations
@@ -14,24 +14,25 @@ from breaker.outcome import NO_MODEL
 from proxy import terminals
 from proxy.decode import Decoder
 from proxy.framing import Framing
+from proxy.gate import HOLD_BODY, HOLD_TIME, Gate
 from proxy.inspector import Inspector
 from proxy.reply import Reply
 from proxy.verdict import Ending, Facts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from breaker.permit import Permit
     from config.settings import Timeouts
     from proxy.paths import Endpoint
     from proxy.peek import Peek
     from proxy.relay import Relay
     from proxy.upstream import Upstream
     from proxy.watch import Watch
+    from proxy.wishes import Wishes
 
-HOLD_BODY: Final = 64 * 1024
-"""Most bytes of an error or JSON answer that are held, and looked at."""
-HOLD_STREAM: Final = 256 * 1024
-"""Most bytes of a stream that are held before its first content event."""
-HOLD_TIME: Final = 25.0
-"""Seconds after which a held stream's keep-alive comments pass, so that nothing in between cuts the line."""
+LOOK_AGAIN: Final = 1.0
+"""Seconds between two looks for another target while a stream is held for longer than usual."""
 
 _NO_REPLY: Final = Reply(502, b"", [], Framing("none"))
 _INF: Final = float("inf")
@@ -42,15 +43,16 @@ class Attempt:
 
     __slots__ = (
         "_content",
+        "_deadline_due",
         "_decoder",
         "_first_due",
-        "_held",
-        "_held_size",
+        "_gate",
         "_idle",
         "_inspector",
-        "_kept",
+        "_marked",
         "_running",
         "_shape",
+        "_silent_until",
         "_total_due",
         "_watch",
         "connection",
@@ -64,7 +66,10 @@ class Attempt:
         "first_at",
         "head_at",
         "limit",
+        "model",
+        "others_admit",
         "passes",
+        "patience",
         "peek",
         "relay",
         "reply",
@@ -72,7 +77,9 @@ class Attempt:
         "started_at",
         "streamed",
         "timeouts",
+        "trial",
         "upgrade_rest",
+        "would_move",
     )
 
     def __init__(
@@ -85,7 +92,9 @@ class Attempt:
         *,
         now: float,
         total_due: float,
+        model: str = NO_MODEL,
     ) -> None:
+        """Begin a try for `model`, which has to be over at `total_due`."""
         self.endpoint = endpoint
         self.peek = peek
         self.timeouts = timeouts
@@ -93,9 +102,21 @@ class Attempt:
         self._watch = watch
         self.started_at = now
         self.streamed = peek.stream
+        self.model = model
+        self.patience = _INF
+        """Seconds that the caller waits for the head, from the exchange's beginning, and between two reads."""
+        self.trial: Permit | None = None
+        """The permit, where a breaker waits for this attempt to prove itself."""
+        self.would_move: Callable[[Attempt], bool] | None = None
+        """Tells whether another attempt would follow if this one ended with what is held."""
+        self.others_admit: Callable[[], bool] | None = None
+        """Tells whether another target would take the request."""
         self.finished = watch.future()
-        self._held: list[bytes] | None = []
+        self._gate = Gate()
         self._idle = timeouts.answer if peek.reasoning else timeouts.idle
+        self._marked = -1
+        self._silent_until = _INF
+        self._deadline_due = _INF
         self._total_due = total_due
         self.due = total_due
         self.connection: Upstream | None = None
@@ -113,9 +134,6 @@ class Attempt:
         self.passes = True
         """Whether the answer may be passed on to its clean end (it broke no promise of its kind)."""
         self.upgrade_rest: bytes | None = None
-        self._held_size = 0
-        self._kept: list[bytes] | None = None
-        """The beginning of an error answer that was too long to hold, for its verdict."""
         self._inspector: Inspector | None = None
         self._decoder: Decoder | None = None
         self._running = False
@@ -123,6 +141,15 @@ class Attempt:
         self._shape = ""
         self._content = 0
         self._first_due = _INF
+
+    def hurry(self, wishes: Wishes) -> None:
+        """Keep within what the caller itself will wait."""
+        if wishes.patience is not None:
+            self.patience = wishes.patience
+            self._idle = min(self._idle, wishes.patience)
+        if wishes.deadline is not None:
+            self._deadline_due = self.relay.began_at + wishes.deadline
+            self._total_due = self.due = min(self._total_due, self._deadline_due)
 
     # -- the request's side ----------------------------------------------------------------------------------------
 
@@ -143,12 +170,12 @@ class Attempt:
         else:
             limit = self.timeouts.answer
         self.limit = limit
-        self._first_due = now + limit
+        self._first_due = min(now + limit, self.relay.began_at + self.patience)
         self.due = min(self._first_due, self._total_due)
 
     def time_to_connect(self, now: float) -> float:
         """Seconds that making a connection may take from `now` on."""
-        return min(self.timeouts.connect, self._total_due - now)
+        return min(self.timeouts.connect, min(self._total_due, self.relay.began_at + self.patience) - now)
 
     def writable(self) -> None:
         """The connection takes more of the request."""
@@ -182,7 +209,7 @@ class Attempt:
                 self._shape = shape
                 self._inspector = Inspector(self.endpoint.name, self.endpoint.dialect, shape)
                 if self._first_due == _INF:
-                    self._first_due = now + self.timeouts.first_byte
+                    self._first_due = min(now + self.timeouts.first_byte, self.relay.began_at + self.patience)
                 self.due = min(self._first_due, self._total_due, now + HOLD_TIME)
                 return
             self._open(now)  # what cannot be read is not worth holding
@@ -210,13 +237,11 @@ class Attempt:
             self._note(inspector, done, now)
         else:
             self._inspect(inspector, data, done, now)
-        held = self._held
-        if held is not None:
-            if data:
-                held.append(data)
-                self._held_size += len(data)
-            if not self._ready(inspector, done):
-                if done:
+        gate = self._gate
+        if gate.shut:
+            gate.hold(data)
+            if not self._ready(gate, inspector, done):
+                if done or (inspector is not None and inspector.error is not None):
                     self.end(Ending.COMPLETE)
                 return
             data = self._open(now)
@@ -252,30 +277,47 @@ class Attempt:
 
     def overdue(self, now: float) -> None:
         """A limit passed: which one, and was it the provider's?"""
-        if now >= self._total_due:
+        if now >= self._deadline_due:
+            self.limit = self._deadline_due - self.relay.began_at
+            self.end(Ending.OUT_OF_PATIENCE)
+        elif now >= self._total_due:
             self.limit = self.timeouts.stream_total if self.peek.stream else self.timeouts.total
             self.end(Ending.TOTAL)
         elif self.connection is not None and self.connection.paused:
             # The client reads slowly; the provider is not to blame for what we do not take.
             self._let_idle(now)
         elif self.head_at is None:
-            self.end(Ending.NO_CONTENT if self.streamed else Ending.NO_HEAD)
+            self._give_up(now, Ending.NO_CONTENT if self.streamed else Ending.NO_HEAD)
         elif self._inspector is not None and self.first_at is None:
-            if now < self._first_due:
-                self.due = min(self._first_due, self._total_due)
-                self.relay.write(self._open(now), done=False)
-            else:
+            if now >= self._first_due:
                 self.limit = self._first_due - (self.request_sent_at or self.started_at)
-                self.end(Ending.NO_CONTENT)
+                self._give_up(now, Ending.NO_CONTENT)
+            elif self._gate.shut and self.others_admit is not None and self.others_admit():
+                self.due = min(self._first_due, self._total_due, now + LOOK_AGAIN)
+            else:
+                self.due = min(self._first_due, self._total_due)
+                if self._gate.shut:
+                    self.relay.write(self._open(now), done=False)
         else:
             self.limit = self._idle
-            self.end(Ending.STALLED)
+            self._give_up(now, Ending.STALLED)
+
+    def _give_up(self, now: float, ending: Ending) -> None:
+        """End in silence: the provider's, or as far as its caller would have waited for it."""
+        if self.first_at is None:
+            impatient = now >= self.relay.began_at + self.patience
+        else:
+            impatient = self._idle == self.patience and (self._marked != self._content or now < self._silent_until)
+        if impatient:
+            self.limit = self.patience
+            ending = Ending.OUT_OF_PATIENCE
+        self.end(ending)
 
     # -- ends ------------------------------------------------------------------------------------------------------
 
     def not_connected(self, now: float) -> None:
-        """No connection came in the time there was: that of `connect`, or what was left of the total."""
-        if now >= self._total_due:
+        """No connection came in the time there was: that of `connect`, or what was left of another limit."""
+        if now >= min(self._total_due, self.relay.began_at + self.patience):
             self.overdue(now)
         else:
             self.limit = self.timeouts.connect
@@ -318,7 +360,7 @@ class Attempt:
             has_terminals=inspector is not None and self._expects_terminal(),
             detail=self.detail,
             limit=self.limit,
-            model="" if self.peek.model == NO_MODEL else self.peek.model,
+            model="" if self.model == NO_MODEL else self.model,
             now=at,
         )
 
@@ -327,7 +369,7 @@ class Attempt:
         return (
             self.ending is Ending.COMPLETE
             and self.passes
-            and self._held is None
+            and not self._gate.shut
             and self.reply is not None
             and self.reply.status < 400
             and (self._inspector is None or self._inspector.error is None)
@@ -359,37 +401,26 @@ class Attempt:
 
     # -- the gate --------------------------------------------------------------------------------------------------
 
-    def _ready(self, inspector: Inspector | None, done: bool) -> bool:
-        """Whether what is held has proved good, or can be held no longer."""
-        if inspector is not None:
-            if self._content or self._held_size > HOLD_STREAM:
-                return True
-            if inspector.error is not None:
-                return not done
-            return inspector.terminal or (done and self.passes)
-        if self._held_size > HOLD_BODY:
-            return True
-        if not done or self.reply is None or self.reply.status >= 400:
-            return False
-        return self._decoder is None and not self._suspicious()
-
-    def _suspicious(self) -> bool:
-        """Whether a JSON answer may carry an error in place of a result; a byte test that never misses one."""
-        held = self._held or ()
-        return len(held) > 1 or (len(held) == 1 and b'"error"' in held[0])
+    def _ready(self, gate: Gate, inspector: Inspector | None, done: bool) -> bool:
+        """Whether what is held has proved good, can be held no longer, or would be replaced by nothing."""
+        if inspector is None:
+            status = self.reply.status if self.reply is not None else 502
+            return gate.body_ready(status, done=done, readable=self._decoder is None)
+        last = inspector.error is None or self.would_move is None or not self.would_move(self)
+        return gate.stream_ready(inspector, done=done, passes=self.passes, last=last)
 
     def _open(self, now: float) -> bytes:
         """Open the gate: begin the client's answer, and return what was held."""
-        held, self._held = self._held or [], None
+        held = self._gate.open()
         if self.request_sent_at is None:
             # An early answer: what the client still sends of its body cannot be told from a next request's bytes.
             self.relay.close = True
         reply = self.reply or _NO_REPLY
-        if reply.status >= 400:
-            self._kept = held
+        if reply.status < 400:
+            self._gate.forget()
         upstream = now - (self.request_sent_at or self.started_at)
         self.relay.start(reply, now=now, upstream=upstream, shape=self._shape)
-        return held[0] if len(held) == 1 else b"".join(held)
+        return held
 
     def _inspect(self, inspector: Inspector, data: bytes, done: bool, now: float) -> None:
         decoder = self._decoder
@@ -409,7 +440,11 @@ class Attempt:
             self._content = inspector.content
             if self.first_at is None:
                 self.first_at = now
+                if self.trial is not None and inspector.error is None:
+                    self.trial.proved(now, now - (self.request_sent_at or self.started_at))
             self._let_idle(now)
+        elif self._idle == self.patience and self.first_at is not None:
+            self._hear(now)
         if inspector.error is not None:
             # Before content nothing is promised yet: the provider's own answer passes to its own end.
             self.passes = not self._content
@@ -422,11 +457,19 @@ class Attempt:
         return terminals.expected(self.endpoint.dialect, self.endpoint.name, self._shape)
 
     def _look_at(self) -> bytes:
-        data = b"".join(self._held if self._held is not None else self._kept or ())[:HOLD_BODY]
+        data = b"".join(self._gate.held)[:HOLD_BODY]
         if self._decoder is None:
             return data
         plain = self._decoder.feed(data)
         return b"" if self._decoder.failed else plain[:HOLD_BODY]
+
+    def _hear(self, now: float) -> None:
+        """Go on for a caller less patient than we are: to it any byte counts, to us content alone."""
+        if self._marked != self._content:
+            self._marked = self._content
+            quiet_from = self.due - self._idle
+            self._silent_until = quiet_from + (self.timeouts.answer if self.peek.reasoning else self.timeouts.idle)
+        self.due = min(now + self.patience, self._silent_until, self._total_due)
 
     def _let_idle(self, now: float) -> None:
         self.limit = self._idle

@@ -2,7 +2,8 @@
 
 A caller's own credential passes untouched. Where there is none, or the word `detour` or the sidecar's `client_token`
 stands in its place, the provider's configured one is added in the style of the path's dialect, for callers that may
-spend it. Neither the word nor the token ever reaches a provider.
+spend it. Neither the word nor the token ever reaches a provider. A request that goes to another provider than its
+caller asked leaves everything that is or may be a credential behind, and carries that provider's own.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -23,6 +25,7 @@ from proxy.headers import CREDENTIALS, Pair
 
 if TYPE_CHECKING:
     from config.effective import Config, Provider
+    from config.secret import Secret
     from proxy.headers import Scan
     from proxy.paths import Endpoint
 
@@ -30,11 +33,18 @@ PLACEHOLDER: Final = b"detour"
 """What callers put in the place of a key that they do not have, because SDKs insist on one."""
 
 SENSITIVE: Final = (b"auth", b"key", b"token", b"secret", b"cookie")
-"""A configured header whose name has one of these in it is a credential too."""
+"""A header or query parameter whose name has one of these in it is taken for a credential."""
 
 _SCHEMES: Final = frozenset((b"bearer", b"key"))
 _PARAMETERS: Final = frozenset((b"key", b"access_token"))
 """Where Google's APIs take a credential in the query."""
+PROTOCOLS: Final = b"sec-websocket-protocol"
+_HOME: Final = frozenset((*CREDENTIALS, b"openai-organization", b"openai-project", PROTOCOLS))
+"""Fields that hold a key, or that mean something at one provider and at that one only."""
+NARROWED: Final = b"accept-encoding"
+"""The field that is never left out: what can be read here takes its value's place."""
+LEAST_SECRET: Final = 8
+"""Bytes from which on a caller's key is known again wherever it stands; a shorter one may be any word."""
 _SUBPROTOCOL: Final = b"openai-insecure-api-key."
 """How browsers, which cannot set fields there, send a key with a WebSocket handshake."""
 _FIELDS: Final = {
@@ -108,11 +118,46 @@ def credential(scan: Scan, target: bytes, provider: Provider, endpoint: Endpoint
 def fingerprint(scan: Scan, placement: Placement) -> str:
     """A name for the key in use that tells nothing about it: a hash under a key of this process; empty for none."""
     keys = [_key(*pair) for pair in scan.credentials if pair[0] not in placement.drop]
-    keys += [_key(name.lower(), value) for name, value in placement.extra if name.lower() in CREDENTIALS]
-    keys += [value for _, name, value in _parameters(placement.target) if name in _PARAMETERS]
-    if not keys:
-        return ""
-    return hashlib.blake2b(b"\0".join(keys), digest_size=16, key=_SALT).hexdigest()
+    return _digest(keys + _keys(placement.extra, placement.target))
+
+
+def key_of(provider: Provider) -> str:
+    """The fingerprint of a provider's own credential, empty when it has none."""
+    return _key_of(provider.credential, provider.auth, provider.headers)
+
+
+def foreign(scan: Scan, target: bytes, provider: Provider, endpoint: Endpoint) -> Placement:
+    """What to change in a request whose caller asked another provider, so that it can go to `provider`.
+
+    `target` is what to ask there, with the caller's query. Left out are all fields and query parameters that hold a
+    credential, may hold one, or mean something at the other provider only; added are the provider's own credential and
+    headers. Ask `may_spend` first when `own_secret` says that this spends something.
+    """
+    secrets = [key for key in _offered_keys(scan, target) if len(key) >= LEAST_SECRET]
+    target = _without_keys(target, secrets)
+    added, target = _own(provider.credential, _style(provider, endpoint), provider.headers, target)
+    if scan.accept_encoding:
+        added = tuple(pair for pair in added if pair[0].lower() != NARROWED)
+    replaced = {name.lower() for name, _ in added}
+    drop = {
+        name.lower()
+        for name, value in scan.kept
+        if name.lower() in replaced or _stays_behind(name.lower()) or any(secret in value for secret in secrets)
+    }
+    return Placement(target, frozenset(drop - {NARROWED}), added, own_secret(provider))
+
+
+def own_secret(provider: Provider) -> bool:
+    """Whether a secret of this sidecar goes along with what is sent to `provider` in another's place."""
+    return provider.credential is not None or any(secret for _, secret, _ in _configured(provider.headers))
+
+
+def may_spend(scan: Scan, target: bytes, config: Config) -> bool:
+    """Whether the caller of a request for `target` has shown that it may spend this sidecar's keys."""
+    if _trusted(scan, config):
+        return True
+    token = config.client_token
+    return token is not None and any(token.matches(key) for key in _offered_keys(scan, target))
 
 
 def _offered(scan: Scan, target: bytes, provider: Provider, config: Config) -> _Offered:
@@ -171,7 +216,40 @@ def _key(name: bytes, value: bytes) -> bytes:
 
 
 def _in_subprotocol(scan: Scan) -> bool:
-    return any(_SUBPROTOCOL in value for name, value in scan.kept if name.lower() == b"sec-websocket-protocol")
+    return any(_SUBPROTOCOL in value for name, value in scan.kept if name.lower() == PROTOCOLS)
+
+
+def _offered_keys(scan: Scan, target: bytes) -> list[bytes]:
+    """What stands in the places of a key, whatever it is worth."""
+    keys = [_key(*pair) for pair in scan.credentials]
+    keys += [value for _, name, value in _parameters(target) if name in _PARAMETERS]
+    for name, value in scan.kept:
+        if name.lower() == PROTOCOLS:
+            keys += [word.partition(_SUBPROTOCOL)[2] for word in value.replace(b",", b" ").split()]
+    return keys
+
+
+def _stays_behind(name: bytes) -> bool:
+    """Whether a field with this lowercased name never goes to another provider than its caller meant it for."""
+    return name in _HOME or _sensitive(name)
+
+
+def _sensitive(name: bytes) -> bool:
+    return any(word in name for word in SENSITIVE)
+
+
+def _without_keys(target: bytes, secrets: list[bytes]) -> bytes:
+    """`target` without the items of its query that have a credential's name, or one of `secrets` in them."""
+    path, mark, query = target.partition(b"?")
+    left = [item for item in query.split(b"&") if not _tells(unquote_to_bytes(item), secrets)]
+    rest = b"&".join(left)
+    return path + mark + rest if rest or rest == query else path
+
+
+def _tells(item: bytes, secrets: list[bytes]) -> bool:
+    """Whether a decoded item of a query may be a credential. Some servers part items at semicolons too."""
+    names = (part.partition(b"=")[0].lower() for part in item.split(b";"))
+    return any(map(_sensitive, names)) or any(secret in item for secret in secrets)
 
 
 def _trusted(scan: Scan, config: Config) -> bool:
@@ -199,11 +277,37 @@ def _placed(key: bytes, style: AuthStyle, target: bytes) -> tuple[tuple[Pair, ..
     return ((name, scheme + key),), target
 
 
+def _own(
+    credential: Secret | None, style: AuthStyle, headers: tuple[Pair, ...], target: bytes
+) -> tuple[tuple[Pair, ...], bytes]:
+    """The fields that carry a provider's credential and configured headers, and the target, which may carry a key."""
+    fields: tuple[Pair, ...] = ()
+    if credential is not None:
+        fields, target = _placed(credential.reveal().encode(), style, target)
+    taken = {name.lower() for name, _ in fields}
+    return fields + tuple(pair for name, _, pair in _configured(headers) if name not in taken), target
+
+
+def _keys(fields: Iterable[Pair], target: bytes) -> list[bytes]:
+    """The keys in fields that were added and in a target."""
+    keys = [_key(name.lower(), value) for name, value in fields if name.lower() in CREDENTIALS]
+    return keys + [value for _, name, value in _parameters(target) if name in _PARAMETERS]
+
+
+def _digest(keys: list[bytes]) -> str:
+    return hashlib.blake2b(b"\0".join(keys), digest_size=16, key=_SALT).hexdigest() if keys else ""
+
+
+@functools.lru_cache(maxsize=256)
+def _key_of(credential: Secret | None, auth: AuthStyle, headers: tuple[Pair, ...]) -> str:
+    return _digest(_keys(*_own(credential, auth, headers, b"")))
+
+
 @functools.lru_cache(maxsize=256)
 def _configured(headers: tuple[Pair, ...]) -> list[tuple[bytes, bool, Pair]]:
     """A provider's headers, each with its lowercased name and whether it is a secret."""
     named = [(pair[0].lower(), pair) for pair in headers]
-    return [(name, any(word in name for word in SENSITIVE), pair) for name, pair in named]
+    return [(name, _sensitive(name), pair) for name, pair in named]
 
 
 def _missing(scan: Scan, provider: Provider) -> Refusal:

@@ -23,8 +23,9 @@ import aiohttp
 import msgspec
 import uvloop
 
-from proxy.demo_lanes import LANES, Lane, client, configuration, drive
-from proxy.demo_table import introduction, printable, table
+from proxy.demo_events import Story
+from proxy.demo_lanes import LANES, Lane, client, configuration, drive, shown
+from proxy.demo_table import Said, elsewhere, introduction, printable, table
 from proxy.fake import FakeProvider
 
 STARTING: Final = 20.0
@@ -81,9 +82,10 @@ async def _traffic(
     lanes: Sequence[Lane],
 ) -> None:
     """Keep traffic and table going until told to stop, the time is over or the child has ended."""
-    screen = Screen(out, session, child.admin, lanes)
+    story = Story()
+    screen = Screen(out, session, child.admin, lanes, story)
     work = [asyncio.create_task(drive(session, child.proxy, lane)) for lane in lanes]
-    work.append(asyncio.create_task(screen.keep_drawing()))
+    work += [asyncio.create_task(story.follow(session, child.admin)), asyncio.create_task(screen.keep_drawing())]
     ends = [asyncio.create_task(stopping.wait()), asyncio.create_task(child.wait())]
     try:
         done, _ = await asyncio.wait([*ends, *work], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -179,13 +181,16 @@ async def _line(stream: asyncio.StreamReader) -> str | None:
 
 
 class Screen:
-    """The table: drawn over itself on a terminal, printed every few seconds elsewhere."""
+    """The table and what breakers did last: drawn over itself on a terminal, printed every few seconds elsewhere."""
 
-    def __init__(self, out: TextIO, session: aiohttp.ClientSession, admin: str, lanes: Sequence[Lane]) -> None:
+    def __init__(
+        self, out: TextIO, session: aiohttp.ClientSession, admin: str, lanes: Sequence[Lane], story: Story
+    ) -> None:
         self._out = out
         self._session = session
         self._admin = admin
-        self._shows = {(lane.provider, lane.model): lane.shows for lane in lanes}
+        self._story = story
+        self._shows = shown(lanes)
         self._terminal = out.isatty()
         self._colours = self._terminal and "NO_COLOR" not in os.environ
         self._drawn = 0
@@ -199,19 +204,27 @@ class Screen:
     async def draw(self) -> None:
         """Ask the admin port and draw what it says; a port that does not answer leaves the last table as it is."""
         try:
-            system = await self._get("/health/system")
-            records = (await self._get("/v1/model-health?limit=1000"))["models"]
-            rows = (await self._get("/health/models"))["data"]
+            said = await self._ask()
         except (aiohttp.ClientError, TimeoutError):
             return
-        live = {(str(row["provider"]), str(row["model_id"])): str(row["status"]) for row in rows}
         width = shutil.get_terminal_size((200, 50)).columns - 1 if self._terminal else 200
-        lines = table(system, records, live, self._shows, width=width, colours=self._colours)
+        lines = table(said, self._shows, width=width, colours=self._colours)
+        lines += [printable(line)[:width] for line in ("", *self._story.lines)]
         if self._terminal and self._drawn:
             self._out.write(f"\x1b[{self._drawn}F\x1b[J")
         print(*lines, *([] if self._terminal else [""]), sep="\n", file=self._out, flush=True)
         self._drawn = len(lines)
 
-    async def _get(self, path: str) -> Any:
+    async def _ask(self) -> Said:
+        rows = msgspec.json.decode(await self._get("/health/models"))["data"]
+        return Said(
+            system=msgspec.json.decode(await self._get("/health/system")),
+            records=msgspec.json.decode(await self._get("/v1/model-health?limit=1000"))["models"],
+            live={(str(row["provider"]), str(row["model_id"])): str(row["status"]) for row in rows},
+            breakers=msgspec.json.decode(await self._get("/circuit-breakers"))["circuit_breakers"],
+            elsewhere=elsewhere((await self._get("/metrics")).decode()),
+        )
+
+    async def _get(self, path: str) -> bytes:
         async with self._session.get(self._admin + path) as answer:
-            return msgspec.json.decode(await answer.read())
+            return await answer.read()

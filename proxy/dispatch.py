@@ -6,8 +6,10 @@ import asyncio
 import functools
 from typing import TYPE_CHECKING, Final
 
-from breaker.outcome import NO_MODEL, SUCCESS, Outcome, Status, Verdict
-from breaker.permit import Permit, Rejection
+from msgspec import Struct
+
+from breaker.outcome import NO_MODEL, SUCCESS, Kind, Outcome, Status, Verdict
+from breaker.permit import Permit
 from proxy import answers, errors, headers
 from proxy.answers import RefusedError
 from proxy.attempt import Attempt
@@ -16,20 +18,34 @@ from proxy.errors import Refusal
 from proxy.pool import IDLE_EXPIRY, PoolWaitError
 from proxy.tunnel import tunnel
 from proxy.verdict import Ending, judge
+from proxy.wishes import NONE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.asked import Asked
+    from proxy.credentials import Placement
     from proxy.plan import Step
     from proxy.plane import DataPlane
     from proxy.relay import Relay
     from proxy.request import Request
     from proxy.upstream import Upstream
 
+_LIVE: Final = Kind.LIVE
+
 SURE_IDLE: Final = 1.0
 """Seconds a connection may have rested to be used for a request that must not be sent twice."""
 
 SMALL_BODY: Final = 64 * 1024
 """Bytes of a request body up to which head and body are joined into one write."""
+
+
+class Failure(Struct, frozen=True):
+    """An attempt that came to nothing, while the client has seen nothing of it."""
+
+    step: Step
+    attempt: Attempt
+    verdict: Verdict
 
 
 class Dispatch:
@@ -42,16 +58,29 @@ class Dispatch:
     __slots__ = (
         "_asked",
         "_attempt",
+        "_others_admit",
         "_plane",
         "_relay",
         "_request",
         "_upload",
+        "_would_move",
         "attempts",
         "result",
         "upstream_time",
     )
 
-    def __init__(self, plane: DataPlane, request: Request, relay: Relay, asked: Asked) -> None:
+    def __init__(
+        self,
+        plane: DataPlane,
+        request: Request,
+        relay: Relay,
+        asked: Asked,
+        would_move: Callable[[Attempt], bool],
+        others_admit: Callable[[], bool],
+    ) -> None:
+        """Ask `would_move` whether another attempt would follow one, `others_admit` whether there is where to."""
+        self._would_move = would_move
+        self._others_admit = others_admit
         self._plane = plane
         self._request = request
         self._relay = relay
@@ -62,33 +91,30 @@ class Dispatch:
         self._attempt: Attempt | None = None
         self._upload: asyncio.Task[None] | None = None
 
-    async def to(self, step: Step) -> None:
-        """Make one attempt at one target and see it through.
+    async def to(self, step: Step, permit: Permit) -> Failure | None:
+        """Make one attempt at one target; None when the client has what there is for it, good or bad.
 
         Raises:
             RefusedError: the client is to get this answer.
             BadBodyError, BodyTimeoutError, BodyTooLargeError: the caller's body failed while it was sent on.
         """
-        plane = self._plane
-        permit = plane.registry.admit(step.provider.name, step.model, plane.watch.now())
-        if isinstance(permit, Rejection):
-            raise RefusedError(Refusal(permit.status, "unavailable", permit.reason))
         self.attempts += 1
-        self._relay.label = _label(step, self.attempts, self._relay.request_id)
-        attempt = self._begin(step)
+        self._relay.label = self._label(step)
+        self._relay.spent = self.upstream_time
+        attempt = self._begin(step, permit)
         try:
             connection = self._idle(step) or await self._connect(step, attempt)
             if connection is not None:
                 self._write(step, attempt, connection)
                 await attempt.finished
                 if attempt.ending is Ending.RESET and connection.stale and self._asked.replayable():
-                    attempt = await self._again(step)
+                    attempt = await self._again(step, permit)
             if attempt.failure is not None:
                 raise attempt.failure
             verdict = self._settle(step, attempt, permit)
         except RefusedError:
             self.attempts -= 1
-            self._relay.label = _label(step, self.attempts, self._relay.request_id)
+            self._relay.label = self._label(step)
             raise
         except BaseException:
             last = self._attempt or attempt
@@ -101,14 +127,26 @@ class Dispatch:
                 await self._stop_upload(self._upload)
             if permit.out:
                 permit.cancel()
-        await self._conclude(step, attempt, verdict)
+        return await self._give(step, attempt, verdict)
+
+    def conclude(self, failure: Failure) -> None:
+        """Give the client what is left to give when no other attempt follows: the last provider's own answer, or ours.
+
+        Raises:
+            RefusedError: ours.
+        """
+        attempt = failure.attempt
+        if attempt.ending is Ending.COMPLETE and attempt.passes:
+            attempt.pass_on()
+        else:
+            raise RefusedError(answers.nowhere_else(failure.step.provider.name, failure.step.model, failure.verdict))
 
     # -- sending ---------------------------------------------------------------------------------------------------
 
-    def _begin(self, step: Step) -> Attempt:
-        relay, peek = self._relay, self._asked.peek
+    def _begin(self, step: Step, permit: Permit) -> Attempt:
+        relay, peek, wishes = self._relay, self._asked.peek, self._asked.wishes
         limit = step.timeouts.stream_total if peek.stream else step.timeouts.total
-        self._attempt = Attempt(
+        attempt = self._attempt = Attempt(
             self._asked.endpoint,
             peek,
             step.timeouts,
@@ -116,15 +154,22 @@ class Dispatch:
             self._plane.watch,
             now=self._plane.watch.now(),
             total_due=relay.began_at + limit,
+            model=step.model,
         )
-        return self._attempt
+        attempt.would_move = self._would_move
+        attempt.others_admit = self._others_admit
+        if permit.trials:
+            attempt.trial = permit
+        if wishes is not NONE:
+            attempt.hurry(wishes)
+        return attempt
 
-    async def _again(self, step: Step) -> Attempt:
+    async def _again(self, step: Step, permit: Permit) -> Attempt:
         """Send the request once more, on a fresh connection, because the idle one turned out to be dead.
 
         The provider never saw the request, so that was no attempt (semantics section 1).
         """
-        attempt = self._begin(step)
+        attempt = self._begin(step, permit)
         fresh = await self._connect(step, attempt)
         if fresh is not None:
             self._write(step, attempt, fresh)
@@ -152,20 +197,24 @@ class Dispatch:
         return None
 
     def _write(self, step: Step, attempt: Attempt, connection: Upstream) -> None:
-        asked = self._asked
+        asked, rewritten = self._asked, step.rewritten
         streamed = asked.peek.stream
-        head = asked.heads.get(streamed)
-        if head is None:
-            head = asked.heads[streamed] = self._head(step, streamed)
+        body = asked.body
+        data, length = body.data, asked.length
+        if rewritten is not None:
+            head = self._head(step, rewritten.placed, streamed)
+            data = rewritten.body
+            length = len(data) if length >= 0 else length
+        else:
+            known = asked.heads.get(streamed)
+            head = asked.heads[streamed] = known or self._head(step, asked.placed, streamed)
         if asked.scan.chunked:
             head += b"Transfer-Encoding: chunked\r\n\r\n"
-        elif asked.length >= 0:
-            head += b"Content-Length: %d\r\n\r\n" % asked.length
+        elif length >= 0:
+            head += b"Content-Length: %d\r\n\r\n" % length
         else:
             head += b"\r\n"
         attempt.begin(connection, asked.method, self._upgrade)
-        body = asked.body
-        data = body.data
         if asked.scan.chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
             if body.complete:
@@ -186,18 +235,18 @@ class Dispatch:
         """The protocols the caller asks for, where they can be tunnelled."""
         return self._asked.scan.upgrade if self._request.message.upgrade else None
 
-    def _head(self, step: Step, streamed: bool) -> bytes:
+    def _head(self, step: Step, placed: Placement, streamed: bool) -> bytes:
         """The request's head up to its framing; the same for all requests that go the same way."""
         asked, scan = self._asked, self._asked.scan
         return headers.request_head(
             asked.method.encode(),
-            asked.placed.target,
+            placed.target,
             scan,
             host=step.provider.origin.authority,
             via=headers.via(scan, self._plane.name),
             accept_encoding=headers.accept_encoding(scan, streamed) if asked.endpoint.generation else None,
-            extra=asked.placed.extra,
-            drop=asked.placed.drop,
+            extra=placed.extra,
+            drop=placed.drop,
             upgrade=self._upgrade,
         )
 
@@ -227,24 +276,35 @@ class Dispatch:
         self.upstream_time += took
         self.result = verdict.status
         first_byte = None if attempt.first_at is None else max(attempt.first_at - began, 0.0)
-        outcome = Outcome(step.provider.name, step.model, verdict, attempt.streamed, took, first_byte, at)
+        outcome = Outcome(
+            step.provider.name,
+            step.model,
+            verdict,
+            attempt.streamed,
+            took,
+            first_byte,
+            at,
+            _LIVE,
+            attempt.peek.reasoning,
+        )
         plane.recorder.attempt(permit.settle(outcome, now))
         return verdict
 
-    async def _conclude(self, step: Step, attempt: Attempt, verdict: Verdict) -> None:
-        """Give the client what is still owed: a held answer, an error of ours, or a visible end of a broken stream."""
+    async def _give(self, step: Step, attempt: Attempt, verdict: Verdict) -> Failure | None:
+        """See to it that what the client has begun to get ends as it should: by itself, or visibly broken off.
+
+        A stream that broke after content had reached the client is known here, and would be rescued here.
+        """
         relay = self._relay
         if attempt.upgrade_rest is not None:
             await tunnel(self._request, attempt)
             relay.close = True
-        elif relay.ended:
-            return
         elif relay.started:
-            relay.break_off(self._last_event(step, attempt, verdict))
-        elif attempt.ending is Ending.COMPLETE and attempt.passes:
-            attempt.pass_on()
+            if not relay.ended:
+                relay.break_off(self._last_event(step, attempt, verdict))
         else:
-            raise RefusedError(answers.nowhere_else(step.provider.name, step.model, verdict))
+            return Failure(step, attempt, verdict)
+        return None
 
     def _last_event(self, step: Step, attempt: Attempt, verdict: Verdict) -> bytes:
         """The error event for a stream that broke after content reached the client; none where one passed already."""
@@ -256,11 +316,15 @@ class Dispatch:
             self._asked.endpoint, refusal.message, refusal.type, refusal.status, array=array, tail=self._relay.tail
         )
 
-
-def _label(step: Step, attempts: int, request_id: str) -> bytes:
-    """Field lines that say where the answer comes from (semantics section 3)."""
-    named = _named(step.provider.name, step.model)
-    return b"%bx-detour-attempts: %d\r\nx-detour-request-id: %b\r\n" % (named, attempts, request_id.encode())
+    def _label(self, step: Step) -> bytes:
+        """Field lines that say where the answer comes from (semantics section 3)."""
+        named = _named(step.provider.name, step.model)
+        if step.rewritten is not None:
+            asked = self._asked
+            meant = answers.field_text(f"{asked.route.provider.name}/{asked.peek.model}")
+            named += b"x-detour-rerouted-from: %b\r\n" % meant.encode()
+        number, request_id = self.attempts, self._relay.request_id.encode()
+        return b"%bx-detour-attempts: %d\r\nx-detour-request-id: %b\r\n" % (named, number, request_id)
 
 
 @functools.lru_cache(maxsize=1024)

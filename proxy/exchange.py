@@ -16,11 +16,10 @@ from proxy.answers import RefusedError
 from proxy.asked import Asked
 from proxy.body import BadBodyError, Body, BodyTimeoutError, BodyTooLargeError
 from proxy.client import HEAD_BYTES, TOO_LARGE
-from proxy.dispatch import Dispatch
 from proxy.errors import Refusal
+from proxy.journey import Journey
 from proxy.paths import guess
-from proxy.plan import plan
-from proxy.relay import Relay
+from proxy.relay import Relay, timing
 from proxy.request import CLOSE, KEEP, Request, Written
 from proxy.way import Known, Way, find_way
 
@@ -41,7 +40,7 @@ class Exchange:
     __slots__ = (
         "_asked",
         "_cancelled",
-        "_dispatch",
+        "_journey",
         "_plane",
         "_relay",
         "_request",
@@ -62,7 +61,7 @@ class Exchange:
         )
         self._asked: Asked | None = None
         self._cancelled = False
-        self._dispatch: Dispatch | None = None
+        self._journey: Journey | None = None
         self._way: Way | None = None
 
     async def run(self) -> Written:
@@ -75,9 +74,8 @@ class Exchange:
             elif asked.body.judged:
                 await asked.body.collect(self._plane.replay.room(self._plane.config.settings.limits.replay))
             asked.look()
-            dispatch = self._dispatch = Dispatch(self._plane, self._request, self._relay, asked)
-            for step in plan(asked.route, asked.peek, self._plane.config):
-                await dispatch.to(step)
+            journey = self._journey = Journey(self._plane, self._request, self._relay, asked)
+            await journey.run()
         except RefusedError as stop:
             self._refuse(stop.refusal)
         except (BadBodyError, BodyTimeoutError, BodyTooLargeError) as error:
@@ -126,7 +124,9 @@ class Exchange:
         if 0 < cap < length:
             raise RefusedError(answers.too_large(cap))
         body = Body(request, plane.replay, plane.watch, expects=scan.expect, limit=cap)
-        return Asked(request.method, route, endpoint, placed, scan, way.heads, length, body)
+        return Asked(
+            request.method, route, endpoint, placed, scan, way.heads, length, body, key=way.key, wishes=way.wishes
+        )
 
     def _refuse(self, refusal: Refusal) -> None:
         """Give the client an answer of ours, in its dialect."""
@@ -140,9 +140,16 @@ class Exchange:
             dialect: str | None = way.endpoint.dialect
         else:
             dialect = guess(self._request.message.path)
-        extra = relay.label or f"x-detour-request-id: {relay.request_id}\r\n".encode()
+        spent = self._journey.upstream_time if self._journey is not None else 0.0
+        extra = relay.label or self._unattempted()
+        extra += timing(self._plane.watch.now() - relay.began_at, spent)
         answer = errors.answer(dialect, refusal, close=relay.close, head_only=relay.head_only, extra=extra)
         relay.refuse(answer, refusal.status)
+
+    def _unattempted(self) -> bytes:
+        """Field lines of an answer before which no attempt was made."""
+        named = f"x-detour-provider: {self._way.provider}\r\n" if self._way is not None and self._way.provider else ""
+        return f"{named}x-detour-attempts: 0\r\nx-detour-request-id: {self._relay.request_id}\r\n".encode()
 
     def _stop_visibly(self) -> None:
         """Where the process ends while the client is still there, its answer must not look whole."""
@@ -151,7 +158,7 @@ class Exchange:
 
     def _end(self) -> None:
         """Give back what the exchange holds, and tell the recorder what the client got."""
-        plane, relay, dispatch = self._plane, self._relay, self._dispatch
+        plane, relay, journey = self._plane, self._relay, self._journey
         way, asked = self._way, self._asked
         if not self._request.payload.is_eof():
             relay.close = True
@@ -160,8 +167,8 @@ class Exchange:
             size, model, streamed = asked.body.size, asked.peek.model, asked.peek.stream
             asked.body.release()
         result, attempts, upstream = "rejected", 0, 0.0
-        if dispatch is not None:
-            result, attempts, upstream = dispatch.result, dispatch.attempts, dispatch.upstream_time
+        if journey is not None:
+            result, attempts, upstream = journey.result, journey.attempts, journey.upstream_time
         plane.ended(
             Answer(
                 relay.request_id,

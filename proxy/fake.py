@@ -23,7 +23,7 @@ from typing import Any, TextIO
 import msgspec
 import uvloop
 
-from proxy import fake_breaches, fake_refusals
+from proxy import fake_breaches, fake_refusals, fake_turns
 from proxy.fake_connection import Connection
 from proxy.fake_conversation import Conversation
 from proxy.fake_errors import Problem
@@ -33,7 +33,7 @@ from proxy.fake_seen import Ended, Seen
 
 __all__ = ["Conversation", "Ended", "FakeProvider", "Fault", "Script", "Seen", "main"]
 
-REGISTERING = (fake_refusals, fake_breaches)
+REGISTERING = (fake_refusals, fake_breaches, fake_turns)
 """Imported for the scripts they register."""
 
 SCRIPT_HEADER = b"x-fake-script"

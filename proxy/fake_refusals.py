@@ -1,15 +1,12 @@
-"""Scripts that refuse in the vendors' own words: by status, by kind, inside a 200, inside a stream, or now and then."""
+"""Scripts that refuse in the vendors' own words: by status, by kind, inside a 200, inside a stream."""
 
 from __future__ import annotations
-
-import itertools
-from collections.abc import Awaitable, Iterator
 
 from proxy import fake_errors
 from proxy.fake_asked import JSON, encode
 from proxy.fake_conversation import Conversation
 from proxy.fake_errors import Problem
-from proxy.fake_faults import FAULTS, answers, fault, find, part
+from proxy.fake_faults import answers, fault, part
 
 
 def refuse(talk: Conversation, wrong: Problem, retry: float | None = None, form: str = "none") -> None:
@@ -101,34 +98,3 @@ async def error_in_stream(talk: Conversation) -> None:
         pieces = fake_errors.in_band(talk.asked, wrong, talk.script.word("shape", ""))
     await talk.pieces(pieces)
     talk.finish()
-
-
-@fault("flaky", every=3, fault="fail-503")
-def flaky(talk: Conversation) -> Awaitable[None] | None:
-    """Every n-th request (`every`) goes wrong as `fault` says, the others are answered."""
-    turns: Iterator[int] = talk.remember(itertools.count(1))
-    if next(turns) % max(1, talk.script.whole("every", 3)):
-        return FAULTS["ok"].act(talk)
-    return turn_into(talk, talk.script.word("fault", "fail-503"))
-
-
-@fault("limited", after=10, window=10)
-def limited(talk: Conversation) -> Awaitable[None] | None:
-    """Answers `after` requests in each `window` seconds and refuses the others with 429 and the wait until the next."""
-    now, script = talk.loop.time(), talk.script
-    window = script.seconds("window", 10)
-    passed: list[float] = talk.remember([])
-    passed[:] = [at for at in passed if at > now - window]
-    if len(passed) < script.whole("after", 10):
-        passed.append(now)
-        return FAULTS["ok"].act(talk)
-    wait = float(max(1, round(passed[0] + window - now))) if passed else window
-    form = "body" if talk.asked.dialect == "gemini" else "seconds"
-    refuse(talk, fake_errors.problem(429), wait, form)
-    return None
-
-
-def turn_into(talk: Conversation, text: str) -> Awaitable[None] | None:
-    """Go on as another script does."""
-    talk.asked.script, found = find(text)
-    return found.act(talk)

@@ -9,7 +9,11 @@ from msgspec import Struct
 WHOLE: Final = {"after": 10_000_000, "events": 10_000_000, "size": 64 << 20, "every": 1_000_000, "status": 999}
 """Options that are whole numbers, with the largest value taken."""
 
-SECONDS: Final = {"delay": 3600.0, "first": 3600.0, "gap": 3600.0, "retry": 1e9, "window": 86_400.0}
+SECONDS: Final = {
+    **dict.fromkeys(("delay", "first", "gap"), 3600.0),
+    **dict.fromkeys(("window", "start", "period"), 86_400.0),
+    "retry": 1e9,
+}
 """Options that are seconds, with the largest value taken."""
 
 WORDS: Final = frozenset({"form", "kind", "shape", "finish", "fault"})

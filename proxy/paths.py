@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final, Literal
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from msgspec import Struct
 
@@ -81,6 +81,7 @@ _LEADING: Final = re.compile(r"v\d+(?:\.\d+)?(?:(?:alpha|beta|preview)\d*)?|beta
 
 _OPENAI_ROOT: Final = frozenset(("openai", "openapi"))
 _POLL: Final = "/requests/"
+_MODELS: Final = "models"
 
 
 def find(method: str, path: str, provider: Provider) -> Endpoint:
@@ -107,6 +108,43 @@ def model(endpoint: Endpoint, path: str, prefix: str = "") -> str:
     if endpoint.name == "fal":
         return unquote(path.removeprefix(prefix).partition(_POLL)[0].strip("/"))
     return unquote(path.rstrip("/").rpartition("/")[2]).rpartition(":")[0]
+
+
+def with_model(endpoint: Endpoint, path: str, name: str, prefix: str = "") -> str | None:
+    """`path` asking for the model `name`; as it is where the model does not stand in it.
+
+    `prefix` is the provider's, as for `model`. None when what stands there is no model of a provider's own list: a
+    tuned one, say.
+    """
+    if endpoint.model_in != "path":
+        return path
+    if endpoint.name == "fal":
+        return (prefix if path.startswith(prefix + "/") else "") + "/" + quote(name, safe="/@", errors="replace")
+    folder, _, last = path.rstrip("/").rpartition("/")
+    if folder.rpartition("/")[2] != _MODELS:
+        return None
+    return f"{folder}/{quote(name, safe='@', errors='replace')}:{unquote(last).rpartition(':')[2]}"
+
+
+def rest(path: str, provider: Provider, endpoint: Endpoint) -> str | None:
+    """What another provider of the same dialect understands behind its own prefix: what follows `provider`'s in `path`.
+
+    Also where the caller's leading part is another version's than the provider's prefix. None when the path cannot be
+    carried elsewhere: no generation, or one that names a project or a tuned model, which live at one provider.
+    """
+    if not endpoint.generation:
+        return None
+    if endpoint.name == "fal":
+        return path.removeprefix(provider.prefix).strip("/") or None
+    segments = [segment for segment in path.split("/") if segment]
+    if endpoint.model_in == "path":
+        leading = segments[:-2]
+        at_home = "/" + "/".join(leading) in (provider.prefix, *provider.prefixes.values())
+        if segments[-2:-1] != [_MODELS] or (leading and not at_home and not _LEADING.fullmatch(leading[-1])):
+            return None
+        return "/".join(segments[-2:])
+    two = "/".join(segments[-2:])
+    return two if endpoint is AUDIO or _EXACT.get(two) is endpoint else segments[-1]
 
 
 def _rest(path: str, provider: Provider) -> str:

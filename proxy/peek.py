@@ -28,6 +28,7 @@ _REFERENCES: Final = (
     b'"vector_store_ids"',
     b'"item_reference"',
     b'"container"',
+    b'"encrypted_content"',
 )
 """Names of fields that refer to something that lives at one provider, wherever they stand."""
 

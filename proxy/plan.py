@@ -1,31 +1,99 @@
-"""Where an exchange goes: the ordered steps it may take. Pure.
+"""Where an exchange may go, best first (semantics section 3). Pure: what the registry says of each target comes in.
 
-Today a request goes to the target it asked for and nowhere else; groups, breakers and strategies add their steps behind
-the first one here, and nothing else has to know.
+The target that was asked for is not in question here: it is taken when it is admitted and not unhealthy. This file
+orders those that could stand in for it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from breaker.health import Health
+from breaker.outcome import Retry
+from config.words import Strategy
+
 if TYPE_CHECKING:
-    from config.effective import Config, Provider
+    from breaker.permit import Rejection
+    from breaker.target import Standing
+    from config.effective import Provider
     from config.settings import Timeouts
-    from proxy.peek import Peek
-    from proxy.route import Route
+    from proxy.rewrite import Rewritten
 
 
 class Step(Struct, frozen=True):
-    """One target an exchange may try, with the limits that hold there (seconds)."""
+    """One target an exchange tries, with the limits that hold there (seconds).
+
+    `key` is the fingerprint of the credential that goes along. `rewritten` is what the request becomes for it, None for
+    the target that was asked for.
+    """
 
     provider: Provider
     model: str
     timeouts: Timeouts
+    key: str = ""
+    rewritten: Rewritten | None = None
 
 
-def plan(route: Route, peek: Peek, config: Config) -> tuple[Step, ...]:
-    """The targets to try, best first; never empty."""
-    name = route.provider.name
-    return (Step(route.provider, peek.model, config.timeouts(name, peek.model)),)
+class Candidate(Struct, frozen=True):
+    """A target that could stand in: what speaks against it, if anything, and how it looks."""
+
+    provider: str
+    model: str
+    rejection: Rejection | None
+    standing: Standing
+
+
+_RANK: Final = {Health.HEALTHY: 0, Health.UNKNOWN: 1, Health.DEGRADED: 2, Health.UNHEALTHY: 3}
+
+
+def ranked(candidates: Iterable[Candidate], strategy: Strategy) -> list[Candidate]:
+    """Those that are admitted, best first; unhealthy ones come last whatever the strategy.
+
+    `candidates` are in file order, which decides between equals.
+    """
+    admitted = [candidate for candidate in candidates if candidate.rejection is None]
+    if strategy is Strategy.UPTIME:
+        return sorted(admitted, key=_by_uptime)
+    if strategy is Strategy.LATENCY:
+        return sorted(admitted, key=_by_latency)
+    return sorted(admitted, key=lambda candidate: candidate.standing.health is Health.UNHEALTHY)
+
+
+def least_bad(candidates: Iterable[Candidate]) -> Candidate | None:
+    """Of those that are not admitted because a breaker is open, the one whose next trial is soonest."""
+    shut = [(c.rejection.retry_after, c) for c in candidates if c.rejection and c.rejection.kind in OPEN]
+    return min(shut, key=lambda pair: pair[0])[1] if shut else None
+
+
+OPEN: Final = ("open", "half_open")
+"""Kinds of rejection that `routing.when_all_open` speaks of."""
+
+
+def suits(retry: Retry, *, same_provider: bool, window: int | None, needed: int | None) -> bool:
+    """Whether another target may be asked after an attempt that ended so.
+
+    `window` is its context window in tokens and `needed` that of the target which was too small; None for unknown.
+    """
+    if retry is Retry.OTHER_PROVIDER:
+        return not same_provider
+    if retry is Retry.LARGER_WINDOW:
+        return window is not None and window > (needed or 0)
+    return retry is not Retry.NEVER
+
+
+def _by_uptime(candidate: Candidate) -> tuple[int, float, float]:
+    standing = candidate.standing
+    rate = standing.success_rate
+    return _RANK[standing.health], -(rate if rate is not None else 0.0), _first_byte(standing)
+
+
+def _by_latency(candidate: Candidate) -> tuple[bool, float]:
+    return candidate.standing.health is Health.UNHEALTHY, _first_byte(candidate.standing)
+
+
+def _first_byte(standing: Standing) -> float:
+    return standing.first_byte if standing.first_byte is not None else math.inf

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import logging
 import time
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from proxy.body import ReplayMemory
 from proxy.exchange import Exchange
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
     from proxy.pool import Pools
 
 
+log = logging.getLogger("detour.proxy")
+
+SELDOM: Final = 60.0
+"""Seconds between two log lines that say the same of ordinary requests."""
+
+MOST_SAID: Final = 1000
+"""Such lines that are remembered."""
+
+
 class Recorder(Protocol):
     """Who is told what became of attempts and exchanges. Called on the hot path: must not block, await or raise."""
 
@@ -30,6 +40,18 @@ class Recorder(Protocol):
 
     def answer(self, answer: Answer) -> None:
         """One exchange ended."""
+
+    def rejected(self, provider: str, model: str, kind: str) -> None:
+        """The target asked for was not to be called; `kind` as in `Rejection`."""
+
+    def rerouted(self, provider: str, model: str, to_provider: str, to_model: str, cause: str) -> None:
+        """A request for one target was answered by another; `cause` is what moved it."""
+
+    def retried(self, provider: str, cause: str) -> None:
+        """A further attempt was made, for requests that first went to `provider`; `cause` is how the last one ended."""
+
+    def overspent(self, provider: str) -> None:
+        """A further attempt was not made because the retry budget of `provider` is empty."""
 
 
 class DataPlane:
@@ -63,8 +85,17 @@ class DataPlane:
         self.idle = asyncio.Event()
         """Set when the last exchange ended while draining."""
         self._numbers = itertools.count(1)
+        self._said: dict[str, float] = {}
         self.watch.every(self.server.look_for_leaving)
         self.watch.every(lambda now: pools.expire(loop.time()))
+
+    def say_seldom(self, what: str, now: float) -> None:
+        """Log a warning that may apply to every request, once in a while."""
+        if now - self._said.get(what, -SELDOM) >= SELDOM:
+            if len(self._said) >= MOST_SAID:
+                self._said.clear()
+            self._said[what] = now
+            log.warning("%s", what)
 
     def request_id(self) -> str:
         """A name for one exchange, unlike any other instance's."""

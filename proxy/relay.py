@@ -23,6 +23,11 @@ COPY_LIMIT = 16 * 1024
 """Bytes above which parts are handed to the transport one by one rather than joined."""
 
 
+def timing(whole: float, upstream: float) -> bytes:
+    """The Server-Timing field: of `whole` seconds, those spent waiting for providers and those spent here."""
+    return b"Server-Timing: detour;dur=%.1f, upstream;dur=%.1f\r\n" % ((whole - upstream) * 1e3, upstream * 1e3)
+
+
 class Relay:
     """What one client gets for one request."""
 
@@ -42,6 +47,7 @@ class Relay:
         "label",
         "request_id",
         "shape",
+        "spent",
         "started",
         "status",
         "upstream",
@@ -74,6 +80,8 @@ class Relay:
         self.bytes_out = 0
         self.label = b""
         """Field lines that say where the answer comes from."""
+        self.spent = 0.0
+        """Seconds spent upstream in attempts before this one."""
         self.upstream: Upstream | None = None
         self._chunked = False
         self._delimited = False
@@ -107,9 +115,8 @@ class Relay:
             self._delimited = self._version10
             self._chunked = not self._version10
             self.close = self.close or self._delimited
-        own = now - self.began_at - upstream
-        timing = b"%bServer-Timing: detour;dur=%.1f, upstream;dur=%.1f\r\n" % (self.label, own * 1e3, upstream * 1e3)
-        self._head = reply.render(extra=timing, close=self.close, version10=self._version10)
+        extra = self.label + timing(now - self.began_at, upstream + self.spent)
+        self._head = reply.render(extra=extra, close=self.close, version10=self._version10)
 
     def write(self, data: bytes, *, done: bool) -> None:
         """Pass on body bytes; `done` ends the answer cleanly."""

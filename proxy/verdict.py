@@ -49,6 +49,8 @@ class Ending(enum.StrEnum):
     CLIENT_LEFT = "client_left"
     TOTAL = "total"
     """The exchange's own `total` limit."""
+    OUT_OF_PATIENCE = "out_of_patience"
+    """A limit that the caller itself set: it says nothing about the provider."""
 
 
 class Facts(Struct):
@@ -103,7 +105,7 @@ class Rule(Struct, frozen=True):
 class Row(Struct, frozen=True):
     """What an ending means by itself, and how it is told."""
 
-    status: Status
+    status: Status | Neutral
     blame: Blame
     retry: Retry
     message: str
@@ -164,6 +166,9 @@ ENDINGS: Final[dict[Ending, Row]] = {
     Ending.RESET: Row(Status.NETWORK_ERROR, Blame.PROVIDER, Retry.ANY, "connection closed before an answer"),
     Ending.MALFORMED: Row(Status.NETWORK_ERROR, Blame.PROVIDER, Retry.ANY, "answer is not valid HTTP"),
     Ending.TOTAL: Row(Status.TIMEOUT, Blame.TARGET, Retry.NEVER, "not finished{within}"),
+    Ending.OUT_OF_PATIENCE: Row(
+        Neutral.CANCELLED, Blame.NOBODY, Retry.NEVER, "nothing{within}, which is as long as the caller waits"
+    ),
 }
 """What an ending means when nothing that was said decides."""
 

@@ -19,6 +19,7 @@ from proxy.errors import Refusal
 from proxy.headers import Scan
 from proxy.paths import Endpoint, find
 from proxy.route import Route, route
+from proxy.wishes import NONE, Wishes, wishes
 
 if TYPE_CHECKING:
     from aiohttp.http_parser import RawRequestMessage
@@ -37,7 +38,7 @@ class Way(Struct):
 
     `refusal` says why the request must not be forwarded; it comes after what is known of the request all the same, so
     that its answer has the right dialect. `heads` holds the upstream request head up to its framing, by whether the
-    answer is to be streamed.
+    answer is to be streamed. `key` is the fingerprint of the credential that goes along.
     """
 
     scan: Scan
@@ -47,6 +48,8 @@ class Way(Struct):
     placed: Placement | None = None
     refusal: Refusal | None = None
     heads: dict[bool, bytes] = {}
+    key: str = ""
+    wishes: Wishes = NONE
 
 
 class Known:
@@ -122,13 +125,15 @@ def _route(way: Way, path: str, method: str, config: Config) -> None:
     placed = credentials.credential(way.scan, found.target, found.provider, way.endpoint, config)
     if placed.problem is not None:
         raise RefusedError(placed.problem)
-    if placed.own and _spends_for_a_page(way.scan, config):
+    if placed.own and spends_for_a_page(way.scan, config):
         message = "a request that spends this sidecar's key must name it by address, localhost or one of its `hosts`"
         raise _refused(403, "permission_error", message)
     way.placed = placed
+    way.key = credentials.fingerprint(way.scan, placed)
+    way.wishes = wishes(way.scan)
 
 
-def _spends_for_a_page(scan: Scan, config: Config) -> bool:
+def spends_for_a_page(scan: Scan, config: Config) -> bool:
     """Whether a browser's page may be behind a request that our own key would go along with (semantics section 7)."""
     if not allowed_host(scan.host, config.hosts):
         return True

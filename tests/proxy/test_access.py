@@ -8,18 +8,7 @@ import pytest
 
 from breaker.outcome import SUCCESS, Answer, Outcome
 from proxy.access import AccessLog
-
-
-class Kept:
-    def __init__(self) -> None:
-        self.attempts: list[Outcome] = []
-        self.answers: list[Answer] = []
-
-    def attempt(self, outcome: Outcome) -> None:
-        self.attempts.append(outcome)
-
-    def answer(self, answer: Answer) -> None:
-        self.answers.append(answer)
+from tests.proxy.kept import Kept
 
 
 def test_a_line_for_each_answer_and_everything_handed_on(caplog: pytest.LogCaptureFixture) -> None:
@@ -31,7 +20,7 @@ def test_a_line_for_each_answer_and_everything_handed_on(caplog: pytest.LogCaptu
         access.attempt(outcome)
         assert caplog.records == []
         access.answer(answer)
-    assert kept.attempts == [outcome]
+    assert kept.outcomes == [outcome]
     assert kept.answers == [answer]
     (record,) = caplog.records
     assert record.getMessage() == "POST chat"

@@ -11,7 +11,8 @@ import pytest
 from breaker.outcome import Status
 from config.settings import Timeouts
 from proxy import paths
-from proxy.attempt import HOLD_BODY, HOLD_STREAM, HOLD_TIME, Attempt
+from proxy.attempt import Attempt
+from proxy.gate import HOLD_BODY, HOLD_STREAM, HOLD_TIME
 from proxy.peek import Peek
 from proxy.reply import Reply, read
 from proxy.verdict import Ending, judge
@@ -58,6 +59,7 @@ class Client:
     """Stands where the relay stands: what a client would have got."""
 
     def __init__(self) -> None:
+        self.began_at = 0.0
         self.reply: Reply | None = None
         self.shape = ""
         self.got = b""
@@ -107,7 +109,7 @@ class Stage:
         total = LIMITS.stream_total if stream else LIMITS.total
         surroundings: Any = (self.client, cast(Watch, self.clock))
         self.attempt = Attempt(
-            endpoint, peek, LIMITS, *surroundings, now=self.clock.time, total_due=self.clock.time + total
+            endpoint, peek, LIMITS, *surroundings, now=self.clock.time, total_due=self.clock.time + total, model="m"
         )
 
     def sent(self) -> Stage:

@@ -15,7 +15,8 @@ import pytest
 
 from config.settings import Timeouts
 from proxy import paths
-from proxy.attempt import HOLD_BODY, Attempt
+from proxy.attempt import Attempt
+from proxy.gate import HOLD_BODY
 from proxy.paths import CHAT, STREAM_GENERATE, Endpoint
 from proxy.peek import peek
 from proxy.relay import Relay
@@ -80,7 +81,9 @@ class Try:
         )
         seen = peek(endpoint, "/v1/x", b"application/json", json.dumps({"model": "m"}).encode())
         seen = msgspec.structs.replace(seen, stream=stream)
-        self.attempt = Attempt(endpoint, seen, TIMEOUTS, self.relay, self.watch, now=now, total_due=now + 100.0)
+        self.attempt = Attempt(
+            endpoint, seen, TIMEOUTS, self.relay, self.watch, now=now, total_due=now + 100.0, model="m"
+        )
         self.connection, self.wire, self.pool = upstream()
         self.attempt.begin(self.connection, "POST")
 
@@ -316,7 +319,7 @@ async def test_nobody_need_wait_for_the_end() -> None:
 
 async def test_before_any_end_there_are_facts_all_the_same() -> None:
     made = Try(OTHER)
-    assert (made.facts().ending, made.facts().model) == (Ending.CLIENT_LEFT, "")
+    assert (made.facts().ending, made.facts().model) == (Ending.CLIENT_LEFT, "m")
 
 
 async def test_an_answer_before_the_request_is_out_costs_both_connections() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from config.effective import Config, Provider
 from config.load import load_text
 from proxy import paths
-from proxy.credentials import Placement, credential, fingerprint
+from proxy.credentials import Placement, credential, fingerprint, foreign, key_of, may_spend, own_secret
 from proxy.headers import Pair, request_head, scan
 from proxy.paths import CHAT, FAL, GENERATE, MESSAGES, Endpoint
 
@@ -368,6 +368,126 @@ def test_fingerprints_tell_keys_apart_and_nothing_else() -> None:
     assert len({theirs, ours, other, query, seen("lab", [])}) == 5
     assert seen("lab", []) == ""
     assert len(theirs) == 32
+
+
+@pytest.mark.parametrize("name", sorted(config().providers))
+def test_a_providers_own_key_has_the_fingerprint_of_what_is_sent(name: str) -> None:
+    found = provider(name)
+    dialect = {"anthropic": MESSAGES, "gemini": GENERATE, "fal": FAL}.get(found.dialect, CHAT)
+    placed = place(name, [], endpoint=dialect)
+    key = key_of(found)
+    assert (key != "") is placed.own
+    if placed.own:
+        assert key == fingerprint(scan([]), placed)
+        assert key == fingerprint(scan([]), foreign(scan([BEARER]), b"/v1/x?key=k", found, dialect))
+        assert key not in {key_of(other) for other in config().providers.values() if other.name != name}
+
+
+# -- at another provider ----------------------------------------------------------------------------------------------
+
+LEFT = [
+    b"Authorization",
+    b"x-api-key",
+    b"X-Goog-Api-Key",
+    b"api-key",
+    b"Cookie",
+    b"COOKIE2",
+    b"X-Amz-Security-Token",
+    b"Ocp-Apim-Subscription-Key",
+    b"helicone-auth",
+    b"My_Secret_",
+    b"Idempotency-Key",
+    b"OpenAI-Organization",
+    b"openai-project",
+    b"Sec-WebSocket-Protocol",
+]
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_what_is_or_may_be_a_credential_stays_behind(name: bytes) -> None:
+    raw = [(b"X-A", b"b"), (name, b"value"), (name.upper(), b"again"), (b"Accept", b"*/*")]
+    placed = foreign(scan(raw), b"/v1/x", provider("groq"), CHAT)
+    assert placed == Placement(b"/v1/x", frozenset((name.lower(),)))
+
+
+@pytest.mark.parametrize(
+    ("name", "endpoint", "target", "extra"),
+    [
+        ("openai", CHAT, b"/v1/x", [(b"Authorization", b"Bearer own-openai")]),
+        ("anthropic", MESSAGES, b"/v1/x", [(b"x-api-key", b"own-anthropic"), (b"anthropic-version", b"2023-06-01")]),
+        ("anthropic", CHAT, b"/v1/x", [(b"Authorization", b"Bearer own-anthropic"),
+                                       (b"anthropic-version", b"2023-06-01")]),
+        ("azure", CHAT, b"/v1/x", [(b"api-key", b"own-azure")]),
+        ("asked", GENERATE, b"/v1/x?key=own%20asked%26%2B", []),
+        ("named", CHAT, b"/v1/x", [(b"Authorization", b"Bearer own-named"), (b"X-Title", b"Detour"),
+                                   (b"X-Org-Token", b"org-secret")]),
+        ("bare", CHAT, b"/v1/x", [(b"Authorization", b"Basic own-bare")]),
+        ("lab", CHAT, b"/v1/x", []),
+    ],
+)  # fmt: skip
+def test_the_other_providers_own_credential_and_headers_are_added(
+    name: str, endpoint: Endpoint, target: bytes, extra: list[Pair]
+) -> None:
+    sent_too = [(b"X-TITLE", b"mine"), (b"Anthropic-Version", b"2024"), BEARER, (b"x-detour-token", b"t")]
+    placed = foreign(scan(sent_too), b"/v1/x", provider(name), endpoint)
+    assert (placed.target, list(placed.extra), placed.problem) == (target, extra, None)
+    assert placed.own is (name != "lab") is own_secret(provider(name))
+    replaced = {field.lower() for field, _ in extra} & {b"x-title", b"anthropic-version"}
+    assert placed.drop == {b"authorization"} | replaced
+
+
+def test_a_key_takes_the_place_of_a_configured_header_of_its_name() -> None:
+    text = "providers: {lab: {base_url: 'http://h', api_key: own-lab, headers: {authorization: Basic own-other, a: b}}}"
+    lab = load_text(text, {}).providers["lab"]
+    assert foreign(scan([BEARER]), b"/p", lab, CHAT).extra == ((b"Authorization", b"Bearer own-lab"), (b"a", b"b"))
+
+
+@pytest.mark.parametrize(
+    ("target", "goes"),
+    [
+        (b"/p?key=AIza", b"/p"),
+        (b"/p?alt=sse&key=AIza&x=%20+;y", b"/p?alt=sse&x=%20+;y"),
+        (b"/p?%6bey=1&api%5Fkey=2&Access_Token=3&auth&alt=sse", b"/p?alt=sse"),
+        (b"/p?alt=sse;key=AIza", b"/p"),
+        (b"/p?alt=sse%3Bkey=AIza", b"/p"),
+        (b"/p?", b"/p?"),
+        (b"/p?&a&", b"/p?&a&"),
+        (b"/p", b"/p"),
+    ],
+)
+def test_no_key_goes_along_in_the_query(target: bytes, goes: bytes) -> None:
+    assert foreign(scan([]), target, provider("lab"), CHAT).target == goes
+
+
+def test_a_key_is_known_again_wherever_it_stands() -> None:
+    raw = [(b"Authorization", b"Bearer sk-theirs"), (b"Referer", b"http://x/?sk-theirs"), (b"X-A", b"sk-other")]
+    placed = foreign(scan(raw), b"/p?a=%73k-theirs&b=sk-other", provider("lab"), CHAT)
+    assert placed == Placement(b"/p?b=sk-other", frozenset((b"authorization", b"referer")))
+    raw = [(b"Sec-WebSocket-Protocol", b"realtime,openai-insecure-api-key.sk-theirs"), (b"X-A", b"sk-theirs")]
+    assert foreign(scan(raw), b"/p", provider("lab"), CHAT).drop == {b"sec-websocket-protocol", b"x-a"}
+    assert foreign(scan([(b"X-A", b"sk-theirs")]), b"/p?key=sk-theirs", provider("lab"), CHAT).drop == {b"x-a"}
+    short = [(b"x-api-key", b"json"), (b"Content-Type", b"application/json")]
+    assert foreign(scan(short), b"/p", provider("lab"), CHAT).drop == {b"x-api-key"}
+
+
+def test_what_is_narrowed_stays() -> None:
+    """The head's maker puts what can be read here in this field's place."""
+    odd = load_text("providers: {lab: {base_url: 'http://h', headers: {Accept-Encoding: br}}}", {}).providers["lab"]
+    raw = [(b"Accept-Encoding", b"gzip, sk-theirs"), BEARER]
+    assert foreign(scan(raw), b"/p", odd, CHAT) == Placement(b"/p", frozenset((b"authorization",)))
+    assert foreign(scan([]), b"/p", odd, CHAT).extra == ((b"Accept-Encoding", b"br"),)
+
+
+@pytest.mark.parametrize(("raw", "target"), PROOFS)
+def test_who_shows_the_token_may_spend(raw: list[Pair], target: bytes) -> None:
+    assert may_spend(scan(raw), target, config(TOKENED))
+    assert not may_spend(scan(raw), target, load_text("listen: 0.0.0.0:0", {}))
+
+
+@pytest.mark.parametrize("raw", [*NO_PROOFS, [BEARER]])
+def test_who_does_not_show_it_may_not(raw: list[Pair]) -> None:
+    assert not may_spend(scan(raw), b"/v1/x?key=detour", config(TOKENED))
+    assert all(may_spend(scan(raw), b"/v1/x", config(listen)) for listen in (OPEN, LOOPBACK, BOTH))
 
 
 # -- properties -------------------------------------------------------------------------------------------------------

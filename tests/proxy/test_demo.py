@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from proxy import demo
+from proxy import demo, demo_lanes
 from proxy.demo import Child
 from proxy.demo_lanes import LANES
 
@@ -53,6 +53,26 @@ async def test_elsewhere_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "healthy" in steady
     unpaid = next(line for line in last.splitlines() if line.startswith("unpaid"))
     assert "insufficient_quota" in unpaid
+
+
+async def test_a_breaker_opens_and_closes_and_traffic_goes_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first answers of `ailing` fail; then it is well, and two trials show it."""
+    quick = {"failure_threshold": 3, "open_for": "300ms", "jitter": 0}
+    monkeypatch.setattr(demo_lanes, "BREAKERS", demo_lanes.BREAKERS | quick)
+    lanes = [
+        msgspec.structs.replace(lane, pause=0.02, script="once@after=3" if lane.provider == "ailing" else lane.script)
+        for lane in LANES
+        if lane.provider in ("steady", "ailing")
+    ]
+    out = io.StringIO()
+    assert await demo._demo(2.5, out, lanes) == 0
+    last = out.getvalue().rpartition("system: ")[2]
+    story = [line.split("  ", 2)[2] for line in last.splitlines() if "  ailing/llama-3.3-70b  " in line]
+    assert [line.partition(":")[0] for line in story] == ["closed -> open", "open -> half-open", "half-open -> closed"]
+    assert story[0].startswith("closed -> open: 3 failures in a row, last: 503")
+    ailing = next(line for line in last.splitlines() if line.startswith("ailing"))
+    assert int(re.split(r" {2,}", ailing)[7]) >= 1
+    assert re.split(r" {2,}", ailing)[6] == "closed"
 
 
 async def test_ctrl_c() -> None:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from config.load import load_text
-from proxy.demo_lanes import LANES, Lane, client, configuration, drive
+from proxy.demo_lanes import LANES, Lane, client, configuration, drive, shown
 from proxy.fake import FakeProvider
 from proxy.fake_faults import find
 from proxy.fake_script import Script
@@ -21,6 +21,27 @@ def test_the_configuration_is_one() -> None:
     assert list(config.providers) == [lane.provider for lane in LANES]
     assert all(provider.configured for provider in config.providers.values())
     assert config.adds_credentials
+
+
+def test_what_stands_in_is_in_the_configuration() -> None:
+    config = load_text(json.dumps(configuration(URLS)), {}, {})
+    groups = {
+        tuple(f"{target.provider}/{target.model}" for target in group.targets) for group in config.groups.values()
+    }
+    assert groups == {(lane.target, lane.stand_in) for lane in LANES if lane.stand_in}
+    dialects = {lane.provider: lane.dialect for lane in LANES}
+    assert groups
+    for asked, stand_in in groups:
+        assert dialects[asked.partition("/")[0]] == dialects[stand_in.partition("/")[0]]
+
+
+def test_the_table_names_every_target() -> None:
+    texts = shown()
+    assert [*texts][: len(LANES)] == [(lane.provider, lane.model) for lane in LANES]
+    assert texts["steady", "microsoft/phi-4"] == "stands in for hanging"
+    assert texts["steady", LANES[0].model] == LANES[0].shows
+    assert ("", "") not in texts
+    assert shown(LANES[:1]) == {("steady", LANES[0].model): "answers"}
 
 
 def test_the_lanes_cover_what_can_go_wrong() -> None:

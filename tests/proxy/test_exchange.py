@@ -7,14 +7,15 @@ import logging
 
 import pytest
 
-from breaker.outcome import Answer, Outcome
 from breaker.permit import Permit, Rejection
 from breaker.registry import Registry
 from config.load import load_text
+from config.settings import Breakers
 from proxy.connect import Connector
 from proxy.plane import DataPlane
 from proxy.pool import Pools
 from tests.e2e.world import client, post, split
+from tests.proxy.kept import Kept
 
 FILE = """
 providers: {lab: {base_url: "http://127.0.0.1:9/v1"}}
@@ -23,25 +24,17 @@ limits: {request_body: 1KiB}
 
 
 class Broken(Registry):
-    def admit(self, provider: str, model: str, now: float) -> Permit | Rejection:
+    def admit(
+        self, provider: str, model: str, now: float, key: str = "", lease: float = 0.0, *, force: bool = False
+    ) -> Permit | Rejection:
         raise RuntimeError("a bug")
 
 
-class Full(Registry):
-    def admit(self, provider: str, model: str, now: float) -> Permit | Rejection:
-        return Rejection("too many", 3.0, 503)
-
-
-class Kept:
-    def __init__(self) -> None:
-        self.answers: list[Answer] = []
-        self.outcomes: list[Outcome] = []
-
-    def attempt(self, outcome: Outcome) -> None:
-        self.outcomes.append(outcome)
-
-    def answer(self, answer: Answer) -> None:
-        self.answers.append(answer)
+def shut() -> Registry:
+    """A registry with a breaker that was opened by hand."""
+    registry = Registry(tracked=1, per_provider={"lab": Breakers()})
+    registry.open("lab", None, asyncio.get_running_loop().time(), 30.0)
+    return registry
 
 
 async def ask(registry: Registry, raw: bytes) -> tuple[int, bytes, Kept]:
@@ -77,10 +70,11 @@ async def test_a_failure_of_ours_is_answered_and_logged(caplog: pytest.LogCaptur
 
 
 async def test_a_rejection_makes_no_attempt() -> None:
-    status, body, kept = await ask(Full(tracked=1), post("/lab/v1/chat/completions", BODY))
-    assert (status, b"too many" in body) == (503, True)
+    status, body, kept = await ask(shut(), post("/lab/v1/chat/completions", BODY))
+    assert (status, b"opened by hand" in body) == (503, True)
     assert [(answer.result, answer.attempts) for answer in kept.answers] == [("rejected", 0)]
     assert kept.outcomes == []
+    assert kept.moves == [("rejected", "lab", "m", "open")]
 
 
 async def test_a_body_announced_too_large_is_not_waited_for() -> None:

@@ -145,19 +145,3 @@ async def test_errors_inside_an_array_leave_it_json(fake: FakeProvider) -> None:
         assert pieces[-1]["error"]["code"] == 529
     status, _, body = split(await ask(fake.port, path="/v1beta/models/fail-503:streamGenerateContent"))
     assert (status, json.loads(body)[0]["error"]["status"]) == (503, "UNAVAILABLE")
-
-
-async def test_flaky(fake: FakeProvider) -> None:
-    statuses = [split(await ask(fake.port, "flaky@every=3"))[0] for _ in range(6)]
-    assert statuses == [200, 200, 503, 200, 200, 503]
-    assert [split(await ask(fake.port, "a/flaky@every=2,fault=rate-limit-3"))[0] for _ in range(2)] == [200, 429]
-
-
-async def test_limited(fake: FakeProvider) -> None:
-    answers = [split(await ask(fake.port, "limited@after=2,window=60")) for _ in range(4)]
-    assert [status for status, _, _ in answers] == [200, 200, 429, 429]
-    assert 1 <= int(answers[3][1][b"retry-after"]) <= 60
-    assert split(await ask(fake.port, "other/limited@after=1,window=60"))[0] == 200
-    status, _, body = split(await ask(fake.port, path="/v1beta/models/limited%40after%3D0:generateContent"))
-    assert status == 429
-    assert json.loads(body)["error"]["details"][0]["retryDelay"] == "10s"

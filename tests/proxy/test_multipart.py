@@ -69,6 +69,29 @@ def test_boundaries(content_type: bytes, found: bool) -> None:
     assert bool(multipart.fields(content_type, MODEL + b"--B--", WANTED)) is found
 
 
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (FILE + MODEL + part("model", b"") + b"--B--", [b"whisper-1", b""]),
+        (MODEL + b"--B-- \t\nepilogue", [b"whisper-1"]),
+        (MODEL + part("", b"x") + b"--B", []),
+        (MODEL + b"--B--epilogue", []),
+        (MODEL, []),
+        (FILE + b"--B--", []),
+        (b"", []),
+    ],
+)
+def test_places(body: bytes, found: list[bytes]) -> None:
+    assert [body[start:end] for start, end in multipart.places(TYPE, body, "model")] == found
+    assert multipart.places(b"multipart/form-data", body, "model") == []
+
+
+def test_what_comes_after_the_end_is_no_part() -> None:
+    assert multipart.fields(TYPE, MODEL + b"--B--\r\n" + part("stream", b"true") + b"--B--", WANTED) == {
+        "model": "whisper-1"
+    }
+
+
 def test_many_parts_are_not_all_looked_at() -> None:
     body = part("x", b"y") * multipart.MOST_PARTS
     assert multipart.fields(TYPE, body + MODEL + b"--B--", WANTED) == {}

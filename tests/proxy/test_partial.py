@@ -72,6 +72,41 @@ def test_fields(body: bytes, found: dict[str, bytes]) -> None:
     assert partial.fields(bytearray(body), WANTED) == found
 
 
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (b'{"model":"a"}', [(9, 12)]),
+        (b' {"model": 7 ,"x":{"model":1},"mod\\u0065l":[2]} ', [(11, 12), (43, 46)]),
+        (b'{"x":1}', []),
+        (b'{"model":"a"', []),
+        (b'{"model":"a"}x', []),
+        (b"{}", []),
+    ],
+)
+def test_places(body: bytes, found: list[tuple[int, int]]) -> None:
+    assert partial.places(body, "model") == found
+    assert partial.places(bytearray(body), "model") == found
+
+
+def test_no_length_of_a_value_leads_into_another() -> None:
+    """As long as the last of two values, the first would end inside that, with a field that fits behind it."""
+    body = b'{"a":1,"model":55,"a":{"p":"x","%b":5}}' % (b"n" * 11)
+    assert body.index(b',"nnn') == len(b'{"a":') + len(b'{"p":"x","%b":5}' % (b"n" * 11))
+    assert [body[start:end] for start, end in partial.places(body, "model")] == [b"55"]
+
+
+@given(entries, st.booleans(), st.sampled_from(["", " ", "\n\t "]))
+def test_places_are_the_same_whether_a_decoder_helps_or_not(
+    fields: list[tuple[str, Any]], ascii_only: bool, indent: str
+) -> None:
+    """The decoder takes no byte order mark."""
+    body = written(fields, ascii_only, indent)
+    for name in WANTED:
+        found = partial.places(body, name)
+        assert partial.places(b"\xef\xbb\xbf" + body, name) == [(start + 3, end + 3) for start, end in found]
+        assert [json.loads(body[start:end]) for start, end in found] == [value for key, value in fields if key == name]
+
+
 @given(entries, st.booleans(), st.sampled_from(["", " ", "\n\t "]))
 def test_of_a_whole_object_it_reads_what_json_reads(
     fields: list[tuple[str, Any]], ascii_only: bool, indent: str

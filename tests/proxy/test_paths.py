@@ -180,6 +180,97 @@ def test_model(endpoint: Endpoint, path: str, prefix: str, model: str) -> None:
     assert paths.model(endpoint, path, prefix) == model
 
 
+HOMES = load_text(
+    """
+providers:
+  vertex-lab: {base_url: "https://e.test/v1/projects/p/locations/l/publishers/google", dialect: gemini}
+  gateway: {base_url: "https://g.test/gw/one", dialect: gemini, prefixes: {openai: /gw/two}}
+  runs: {base_url: "https://f.test/run", dialect: fal}
+""",
+    {},
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "carried"),
+    [
+        ("openai", "/v1/chat/completions", "chat/completions"),
+        ("openai", "/v1/completions", "completions"),
+        ("openai", "/v1/audio/transcriptions", "audio/transcriptions"),
+        ("openai", "/v1/audio/speech", "audio/speech"),
+        ("openai", "/v1/images/edits", "images/edits"),
+        ("openai", "/v1/messages", "messages"),
+        ("groq", "/openai/v1/embeddings", "embeddings"),
+        ("groq", "/responses", "responses"),
+        ("groq", "//openai//v1/chat/completions/", "chat/completions"),
+        ("novita", "/openai/v1/chat/completions", "chat/completions"),
+        ("simplismart", "/v1/chat/completions", "chat/completions"),
+        ("cloudflare-workers-ai", "/client/v4/accounts/else/ai/v1/embeddings", "embeddings"),
+        ("moonshot", "/anthropic/v1/messages", "messages"),
+        ("openrouter", "/api/v1/messages", "messages"),
+        ("gemini", "/v1beta/openai/chat/completions", "chat/completions"),
+        ("gemini", "/v1beta/models/g:generateContent", "models/g:generateContent"),
+        ("gemini", "/v1alpha/models/g%3AstreamGenerateContent/", "models/g%3AstreamGenerateContent"),
+        ("gemini", "/models/g:generateContent", "models/g:generateContent"),
+        ("gemini", "/x/models/g:generateContent", None),
+        ("gemini", "/g:generateContent", None),
+        ("gemini", "/v1beta/tunedModels/mine:generateContent", None),
+        ("google-vertex", "/v1/projects/p/locations/l/publishers/google/models/g:predict", None),
+        ("google-vertex", "/v1/projects/p/locations/l/endpoints/openapi/chat/completions", "chat/completions"),
+        ("vertex-lab", "/v1/projects/p/locations/l/publishers/google/models/g:predict", "models/g:predict"),
+        ("vertex-lab", "/v1/projects/q/locations/l/publishers/google/models/g:predict", None),
+        ("gateway", "/gw/one/models/g:predict", "models/g:predict"),
+        ("gateway", "/gw/two/chat/completions", "chat/completions"),
+        ("fal", "/fal-ai/flux/dev", "fal-ai/flux/dev"),
+        ("runs", "/run/fal-ai/flux/", "fal-ai/flux"),
+        ("runs", "/else/fal-ai/flux", "else/fal-ai/flux"),
+        ("runs", "/run/", None),
+        ("openai", "/v1/files", None),
+        ("openai", "/v1/responses/resp_1/cancel", None),
+    ],
+)
+def test_what_can_be_carried_to_another_prefix(name: str, path: str, carried: str | None) -> None:
+    served = HOMES.provider(name) or provider(name)
+    assert paths.rest(path, served, find("POST", path, served)) == carried
+
+
+def test_what_is_carried_is_found_again_behind_every_prefix() -> None:
+    for name, path, endpoint in GENERATIONS:
+        carried = paths.rest(path, provider(name), endpoint)
+        for served in CONFIG.providers.values():
+            prefix = served.prefixes.get(endpoint.dialect)
+            if carried is not None and prefix is not None:
+                assert find("POST", f"{prefix}/{carried}", served) is endpoint
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "path", "prefix", "name", "made"),
+    [
+        (GENERATE, "/v1beta/models/a:generateContent", "", "b", "/v1beta/models/b:generateContent"),
+        (GENERATE, "/v1beta/models/a%3AgenerateContent/", "", "b", "/v1beta/models/b:generateContent"),
+        (PREDICT, "/v1/projects/%20p/models/a:b:predict", "/v1", "c@1", "/v1/projects/%20p/models/c@1:predict"),
+        (
+            GENERATE,
+            "/models/a:generateContent",
+            "",
+            "x/y z?#%:é",
+            "/models/x%2Fy%20z%3F%23%25%3A%C3%A9:generateContent",
+        ),
+        (GENERATE, "/models/a:generateContent", "", "\ud800", "/models/%3F:generateContent"),
+        (GENERATE, "/v1beta/tunedModels/a:generateContent", "", "b", None),
+        (GENERATE, "/a:generateContent", "", "b", None),
+        (FAL, "/fal-ai/flux/dev", "", "fal-ai/qwen image", "/fal-ai/qwen%20image"),
+        (FAL, "/run/fal-ai/flux/dev/", "/run", "a/b", "/run/a/b"),
+        (FAL, "/running/flux", "/run", "a/b", "/a/b"),
+        (CHAT, "/v1/chat/completions", "/v1", "b", "/v1/chat/completions"),
+    ],
+)
+def test_with_model(endpoint: Endpoint, path: str, prefix: str, name: str, made: str | None) -> None:
+    assert paths.with_model(endpoint, path, name, prefix) == made
+    if made is not None and endpoint.model_in == "path" and name.isprintable():
+        assert paths.model(endpoint, made, prefix) == name
+
+
 @given(
     st.sampled_from(["GET", "POST", "PUT", "X"]),
     st.text("/:%v1betaopenichtmlsg.", max_size=40).map(lambda text: "/" + text),
@@ -191,3 +282,6 @@ def test_hostile_paths(method: str, path: str, name: str) -> None:
     assert not endpoint.generation or method == "POST"
     guess(path)
     paths.model(endpoint, path)
+    carried = paths.rest(path, provider(name), endpoint)
+    assert carried is None or endpoint.generation
+    paths.with_model(endpoint, path, "m", provider(name).prefix)

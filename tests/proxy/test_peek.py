@@ -203,6 +203,7 @@ def test_pinned(fields: dict[str, Any], expected: bool) -> None:
         {"type": "document", "source": {"type": "file", "file_id": "file_1"}},
         {"fileData": {"fileUri": "https://generativelanguage.googleapis.com/v1beta/files/1"}},
         {"type": "item_reference", "id": "rs_1"},
+        {"type": "reasoning", "encrypted_content": "gAAAA"},
         {"type": "file_search", "vector_store_ids": ["vs_1"]},
         {"type": "code_interpreter", "container": "cntr_1"},
     ],

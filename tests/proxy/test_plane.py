@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from breaker.outcome import Answer, Outcome
+from breaker.outcome import Answer
 from breaker.registry import Registry
 from config.load import load_text
 from proxy.connect import Connector
 from proxy.plane import DataPlane
 from proxy.pool import Pools
+from tests.proxy.kept import Kept
 
 ANSWER = Answer("i-1", "GET", "", "", "", 404, "rejected", False, 0, 0.1, 0.0, 0, 9, 1.0)
-
-
-class Kept:
-    def __init__(self) -> None:
-        self.answers: list[Answer] = []
-
-    def attempt(self, outcome: Outcome) -> None:
-        """Not called here."""
-
-    def answer(self, answer: Answer) -> None:
-        self.answers.append(answer)
 
 
 def plane() -> tuple[DataPlane, Kept]:

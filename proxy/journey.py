@@ -1,0 +1,325 @@
+"""The attempts of one exchange: where the request goes first, and where next (semantics sections 3 and 4).
+
+Which moves there are is said by `proxy.retry`, which targets could stand in by `proxy.standins`, whether one may be
+called by the registry, and what one attempt is by `proxy.dispatch`. Here they come together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Final
+
+from breaker.health import Health
+from breaker.outcome import Retry
+from breaker.permit import Permit, Rejection
+from config.words import AllOpen
+from proxy import answers
+from proxy.answers import RefusedError
+from proxy.dispatch import Dispatch, Failure
+from proxy.plan import OPEN, Candidate, Step, least_bad
+from proxy.retry import Move, moves, pause, repeatable
+from proxy.standins import Key, StandIns
+from proxy.verdict import Ending, judge
+
+if TYPE_CHECKING:
+    from breaker.outcome import Verdict
+    from proxy.asked import Asked
+    from proxy.attempt import Attempt
+    from proxy.plane import DataPlane
+    from proxy.relay import Relay
+    from proxy.request import Request
+
+LEASE_MARGIN: Final = 5.0
+"""Seconds that a trial's lease is longer than its exchange can last."""
+
+_Way = tuple[Step, Permit]
+
+
+class Journey:
+    """One exchange on its way from target to target."""
+
+    __slots__ = (
+        "_again",
+        "_asked",
+        "_cause",
+        "_dispatch",
+        "_due",
+        "_failed_over",
+        "_plane",
+        "_relay",
+        "_stand_ins",
+        "_step",
+        "_tried",
+    )
+
+    def __init__(self, plane: DataPlane, request: Request, relay: Relay, asked: Asked) -> None:
+        provider, peek = asked.route.provider, asked.peek
+        limits = plane.config.timeouts(provider.name, peek.model)
+        due = relay.began_at + (limits.stream_total if peek.stream else limits.total)
+        deadline = asked.wishes.deadline
+        self._plane = plane
+        self._relay = relay
+        self._asked = asked
+        self._due = due if deadline is None else min(due, relay.began_at + deadline)
+        self._step = Step(provider, peek.model, limits, asked.key)
+        """Where it is: at first the target that was asked for."""
+        self._stand_ins: StandIns | None = None
+        self._dispatch = Dispatch(plane, request, relay, asked, self._would_move, self._others_admit)
+        self._tried: list[Key] = []
+        self._again: list[Key] = []
+        self._failed_over = False
+        self._cause = ""
+
+    @property
+    def attempts(self) -> int:
+        """Attempts made."""
+        return self._dispatch.attempts
+
+    @property
+    def upstream_time(self) -> float:
+        """Seconds spent in attempts."""
+        return self._dispatch.upstream_time
+
+    @property
+    def result(self) -> str:
+        """How the last attempt was judged."""
+        return self._dispatch.result
+
+    async def run(self) -> None:
+        """See the exchange through.
+
+        Raises:
+            RefusedError: the client is to get this answer.
+            BadBodyError, BodyTimeoutError, BodyTooLargeError: the caller's body failed while it was sent on.
+        """
+        dispatch = self._dispatch
+        way = self._first() or await self._wait_or_refuse()
+        while True:
+            self._step, permit = way
+            failure = await dispatch.to(self._step, permit)
+            if failure is None:
+                break
+            onward = await self._next(failure)
+            if onward is None:
+                dispatch.conclude(failure)
+                break
+            self._plane.recorder.retried(self._asked.route.provider.name, failure.verdict.status)
+            way = onward
+        if self._step.rewritten is not None:
+            self._tell_rerouted()
+
+    # -- first -----------------------------------------------------------------------------------------------------
+
+    def _first(self) -> _Way | None:
+        """Where the request goes first; None when its target must not be called and nothing stands in for it."""
+        plane, step = self._plane, self._step
+        registry, name, model = plane.registry, step.provider.name, step.model
+        now = plane.watch.now()
+        registry.budget(name).request(now)
+        if (
+            (name, model) in plane.config.stand_ins
+            and registry.ill(name, model, now)
+            and not registry.turn(name, model)
+        ):
+            better = [one for one in self._others(now, Retry.ANY) if one.standing.health is not Health.UNHEALTHY]
+            way = self._enter_other(better, now, "unhealthy")
+            if way is not None:
+                return way
+            plane.say_seldom(f"{name}/{model} is unhealthy and nothing better stands in for it", now)
+        found = self._enter(step, now)
+        if isinstance(found, Rejection):
+            plane.recorder.rejected(name, model, found.kind)
+            return self._enter_other(self._others(now, Retry.ANY), now, found.kind)
+        return found
+
+    async def _wait_or_refuse(self) -> _Way:
+        """The way of a request whose target is not admitted and that nothing stands in for.
+
+        Raises:
+            RefusedError: its hold-off lasts too long to be waited for, or a breaker is open.
+        """
+        plane, step = self._plane, self._step
+        now = plane.watch.now()
+        left = self._held_off(step, now)
+        if left is not None and left <= plane.config.settings.retries.max_wait and self._fits(now, left):
+            await asyncio.sleep(left)
+            now = plane.watch.now()
+        found = self._enter(step, now)
+        if not isinstance(found, Rejection):
+            return found
+        name, model = step.provider.name, step.model
+        shut = [Candidate(name, model, found, plane.registry.standing(name, model, now)), *self._others(now, Retry.ANY)]
+        if plane.config.settings.routing.when_all_open is AllOpen.TRY and found.kind in OPEN:
+            way = self._force(shut, now)
+            if way is not None:
+                return way
+        waits = [one.rejection.retry_after for one in shut if one.rejection is not None]
+        raise RefusedError(answers.rejected(name, model, found, min(waits)))
+
+    def _force(self, shut: list[Candidate], now: float) -> _Way | None:
+        """The least bad of targets that are all open (`routing.when_all_open: try`)."""
+        chosen = least_bad(shut)
+        if chosen is None:
+            return None
+        step = self._step if chosen is shut[0] else self._stood_in().step(chosen)
+        if step is None:
+            return None
+        found = self._enter(step, now, force=True)
+        self._cause = "open"
+        return None if isinstance(found, Rejection) else found
+
+    # -- next ------------------------------------------------------------------------------------------------------
+
+    async def _next(self, failure: Failure) -> _Way | None:
+        """Where to go after an attempt that failed, nothing of which has reached the client; None for nowhere."""
+        attempt, verdict = failure.attempt, failure.verdict
+        if attempt.ending is None or not self._may_repeat(attempt, attempt.ending):
+            return None
+        for move in moves(verdict, attempt.ending, self._plane.config.settings.retries.on_rate_limit):
+            if move is Move.OTHER:
+                way = self._fail_over(verdict)
+            elif move is Move.SAME:
+                way = await self._once_more()
+            else:
+                way = await self._wait()
+            if way is not None:
+                return way
+        return None
+
+    def _fail_over(self, verdict: Verdict) -> _Way | None:
+        """Another target: the first time for nothing, then out of the budget."""
+        now = self._plane.watch.now()
+        others = [one for one in self._others(now, verdict.retry) if one.rejection is None]
+        if not others or not self._fits(now, 0.0) or (self._failed_over and not self._spend(now)):
+            return None
+        way = self._enter_other(others, now, verdict.status)
+        self._failed_over = self._failed_over or way is not None
+        return way
+
+    async def _once_more(self) -> _Way | None:
+        """The same target again, once for each, after a short pause of random length."""
+        step, now = self._step, self._plane.watch.now()
+        seconds = pause(len(self._again), random.random())  # noqa: S311 - spreads load, hides nothing
+        if not self._may_ask_again(step, now) or not self._fits(now, seconds) or not self._spend(now):
+            return None
+        self._again.append((step.provider.name, step.model))
+        return await self._after(seconds, step)
+
+    async def _wait(self) -> _Way | None:
+        """The same target again, when its hold-off is over."""
+        step, now = self._step, self._plane.watch.now()
+        left = self._held_off(step, now)
+        if left is None or left > self._plane.config.settings.retries.max_wait:
+            return None
+        if not self._fits(now, left) or not self._spend(now):
+            return None
+        return await self._after(left, step)
+
+    async def _after(self, seconds: float, step: Step) -> _Way | None:
+        await asyncio.sleep(seconds)
+        found = self._enter(step, self._plane.watch.now())
+        return None if isinstance(found, Rejection) else found
+
+    # -- what the attempt under way asks ---------------------------------------------------------------------------
+
+    def _would_move(self, attempt: Attempt) -> bool:
+        """Whether another attempt would follow if this one ended now with what it holds. Changes nothing."""
+        if not self._may_repeat(attempt, Ending.COMPLETE):
+            return False
+        verdict = judge(attempt.facts())
+        retries, now = self._plane.config.settings.retries, self._plane.watch.now()
+        possible = moves(verdict, Ending.COMPLETE, retries.on_rate_limit)
+        if Move.OTHER in possible and self._could_fail_over(verdict.retry, now):
+            return True
+        if not self._affordable(now):
+            return False
+        if Move.SAME in possible:
+            return self._may_ask_again(self._step, now)
+        return Move.WAIT in possible and (verdict.retry_after or 0.0) <= retries.max_wait
+
+    def _others_admit(self) -> bool:
+        """Whether another target would take the request if the attempt under way came to nothing."""
+        if self._dispatch.attempts >= self._plane.config.settings.retries.max_attempts:
+            return False
+        return self._asked.replayable() and self._could_fail_over(Retry.OTHER_TARGET, self._plane.watch.now())
+
+    def _could_fail_over(self, retry: Retry, now: float) -> bool:
+        affordable = not self._failed_over or self._affordable(now)
+        return affordable and any(one.rejection is None for one in self._others(now, retry))
+
+    # -- questions and small steps ---------------------------------------------------------------------------------
+
+    def _may_repeat(self, attempt: Attempt, ending: Ending) -> bool:
+        """Whether the exchange may have another attempt after one that ended so."""
+        asked, reply = self._asked, attempt.reply
+        if self._relay.started or self._dispatch.attempts >= self._plane.config.settings.retries.max_attempts:
+            return False
+        status = reply.status if reply is not None else None
+        return asked.body.whole and repeatable(asked.endpoint, asked.peek.background, ending, status)
+
+    def _may_ask_again(self, step: Step, now: float) -> bool:
+        place = (step.provider.name, step.model)
+        return place not in self._again and self._plane.registry.rejection(*place, now, step.key) is None
+
+    def _held_off(self, step: Step, now: float) -> float | None:
+        """Seconds until a hold-off ends, 0 when nothing is in the way, None when something else is."""
+        rejection = self._plane.registry.rejection(step.provider.name, step.model, now, step.key)
+        if rejection is None:
+            return 0.0
+        return rejection.retry_after if rejection.kind == "hold_off" else None
+
+    def _fits(self, now: float, seconds: float) -> bool:
+        """Whether there is time for an attempt after so many seconds."""
+        patience = self._asked.wishes.patience
+        due = self._due if patience is None else min(self._due, self._relay.began_at + patience)
+        return now + seconds < due
+
+    def _affordable(self, now: float) -> bool:
+        return self._plane.registry.budget(self._asked.route.provider.name).left(now) >= 1
+
+    def _spend(self, now: float) -> bool:
+        """Take a further attempt out of the budget of the provider that was asked for."""
+        name = self._asked.route.provider.name
+        if self._plane.registry.budget(name).spend(now):
+            return True
+        self._plane.recorder.overspent(name)
+        return False
+
+    def _stood_in(self) -> StandIns:
+        if self._stand_ins is None:
+            self._stand_ins = StandIns(self._plane, self._asked)
+        return self._stand_ins
+
+    def _others(self, now: float, retry: Retry) -> list[Candidate]:
+        """The other targets, admitted or not, that may be asked after the attempts so far."""
+        name, model = self._asked.route.provider.name, self._asked.peek.model
+        if (name, model) not in self._plane.config.stand_ins:
+            return []
+        last = self._step if self._tried else None
+        return self._stood_in().candidates(now, self._tried, retry, last)
+
+    def _enter_other(self, candidates: list[Candidate], now: float, cause: str) -> _Way | None:
+        way = self._stood_in().enter(candidates, now, self._lease(now)) if candidates else None
+        if way is not None:
+            self._tried.append((way[0].provider.name, way[0].model))
+            self._cause = self._cause or cause
+        return way
+
+    def _enter(self, step: Step, now: float, *, force: bool = False) -> _Way | Rejection:
+        """Leave to call a target, or why there is none."""
+        place = (step.provider.name, step.model)
+        permit = self._plane.registry.admit(*place, now, step.key, self._lease(now), force=force)
+        if isinstance(permit, Rejection):
+            return permit
+        if place not in self._tried:
+            self._tried.append(place)
+        return step, permit
+
+    def _lease(self, now: float) -> float:
+        return max(self._due - now, 0.0) + LEASE_MARGIN
+
+    def _tell_rerouted(self) -> None:
+        asked, step = self._asked, self._step
+        name, model = asked.route.provider.name, asked.peek.model
+        self._plane.recorder.rerouted(name, model, step.provider.name, step.model, self._cause)
