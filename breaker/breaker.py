@@ -68,7 +68,6 @@ class Breaker:
         "_circuit",
         "_company",
         "_key",
-        "_knobs",
         "_origin",
         "_since",
         "_trials",
@@ -79,6 +78,7 @@ class Breaker:
         "failed_models",
         "generation",
         "http_status",
+        "knobs",
         "manual",
         "model",
         "opened_at",
@@ -98,7 +98,7 @@ class Breaker:
         self.provider = provider
         self.model = model
         self._key = key
-        self._knobs = knobs
+        self.knobs = knobs
         self._company = company
         self._circuit = Circuit(self.name)
         self._window = Window(knobs.window, 5)
@@ -142,7 +142,7 @@ class Breaker:
     @property
     def mode(self) -> Mode:
         """Whether it blocks, only watches, or is off."""
-        return self._knobs.mode
+        return self.knobs.mode
 
     @property
     def name(self) -> str:
@@ -177,7 +177,7 @@ class Breaker:
             if wait <= 0:
                 return None
             return self._rejected("open", wait, f"is open: {self.reason}")
-        if sum(lease > now for lease in self._trials.values()) < self._knobs.half_open_requests:
+        if sum(lease > now for lease in self._trials.values()) < self.knobs.half_open_requests:
             return None
         return self._rejected("half_open", FULL_WAIT, f"is being tried out again after: {self.reason}")
 
@@ -211,7 +211,7 @@ class Breaker:
             if self.openings:
                 self._calm(now)
             self.consecutive = 0
-            self._window.add(GOOD, now)
+            self._window.at(now)[GOOD] += 1
 
     def bad(
         self,
@@ -255,7 +255,7 @@ class Breaker:
             return False
         if passed:
             self.trial_successes += 1
-            if self.trial_successes >= self._knobs.success_threshold:
+            if self.trial_successes >= self.knobs.success_threshold:
                 plural = "s" if self.trial_successes > 1 else ""
                 self._move(Event.RECOVERED, Cause.RECOVERED, f"{self.trial_successes} trial{plural} succeeded", now)
         elif passed is not None:
@@ -303,7 +303,7 @@ class Breaker:
     def _judge(self, now: float, last: str, http_status: int | None, models: int) -> None:
         good, bad, below, slow, quick = self._window.counts(now)
         found = policy.trip(
-            self.scope, Seen(self.consecutive, good, bad, below, models, slow, slow + quick), self._knobs, last
+            self.scope, Seen(self.consecutive, good, bad, below, models, slow, slow + quick), self.knobs, last
         )
         if found is not None:
             self._origin = found.cause
@@ -314,14 +314,14 @@ class Breaker:
         self._open(Event.RELAPSED, Cause.TRIAL_FAILED, reason[: policy.REASON_LIMIT], now, http_status)
 
     def _open(self, event: Event, cause: Cause, reason: str, now: float, http_status: int | None) -> None:
-        seconds = policy.open_time(self._knobs, self.openings, self._company.random())
+        seconds = policy.open_time(self.knobs, self.openings, self._company.random())
         self.openings += 1
         self.http_status = http_status
         self._move(event, cause, reason, now, seconds)
 
     def _calm(self, now: float) -> None:
         """Let open times shrink again: by one step for each whole window that went well since the last step."""
-        span = self._knobs.window
+        span = self.knobs.window
         windows = int((now - self._since) // span)
         if windows < 1:
             return

@@ -31,7 +31,7 @@ class Budget:
 
     def request(self, now: float) -> None:
         """Count a request."""
-        self._window.add(_REQUESTS, now)
+        self._window.at(now)[_REQUESTS] += 1
 
     def left(self, now: float) -> float:
         """How many further attempts may be made at `now`."""

@@ -62,6 +62,11 @@ class Panel:
         """The knobs that hold for a provider and its targets."""
         return self._per_provider.get(provider, self._default)
 
+    @property
+    def keyed(self) -> bool:
+        """Whether any key has a breaker."""
+        return bool(self._credentials)
+
     # -- finding ---------------------------------------------------------------------------------------------------
 
     def find(self, provider: str, model: str | None = None) -> Breaker | None:

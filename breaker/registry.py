@@ -35,6 +35,7 @@ SHARE: Final = 0.2
 
 _KEY_SHOWN: Final = 8
 _SUCCESS: Final = Status.SUCCESS
+_OFF: Final = Mode.OFF
 _KEYS: Final = frozenset((Blame.TARGET_CREDENTIAL, Blame.PROVIDER_CREDENTIAL))
 
 
@@ -128,7 +129,7 @@ class Registry:
                 worst = found
         left = self._hold_offs.left(place, now)
         if left > 0 and (worst is None or left > worst.retry_after):
-            reason = f"{place[0]}/{place[1]} asked not to be called for a while (429)"
+            reason = "it asked not to be called for a while (429)"
             return Rejection(reason, left, 429, "hold_off", Scope.CREDENTIAL)
         return worst
 
@@ -143,12 +144,38 @@ class Registry:
         self.open_permits -= 1
         key = (permit.provider, permit.model)
         status = outcome.verdict.status
+        if status is _SUCCESS and not permit.trials and permit.model != OTHER_MODEL:
+            target = self._targets.attempted(key, succeeded=True)
+            self._well(permit, outcome, target, now)
+            target.add(outcome, permit.generation, now)
+            return outcome if key in self._targets else self._named(outcome)
+        return self._settle(permit, outcome, key, now)
+
+    def _well(self, permit: Permit, outcome: Outcome, target: TargetState, now: float) -> None:
+        """What `_judge` comes to for an ordinary success, which is nearly everything there is."""
+        breaker, generation = target.breaker, permit.generation
+        knobs = breaker.knobs
+        if knobs.mode is _OFF:
+            return
+        host = self._panel.hosts.get(permit.provider) or self._panel.host(permit.provider)
+        host.breaker.good(generation, now)
+        breaker.good(generation, now)
+        if outcome.streamed and (permit.provider, permit.model) in self._stand_ins:
+            late = slow(outcome, knobs.slow_first_byte)
+            if late is not None:
+                breaker.paced(generation, now, slow=late)
+        if self._hold_offs or self._panel.keyed:
+            self._judge_key(permit, outcome, knobs, (), now)
+
+    def _settle(self, permit: Permit, outcome: Outcome, key: Key, now: float) -> Outcome:
+        """Take in anything but an ordinary success."""
+        status = outcome.verdict.status
         knobs = self._panel.knobs(permit.provider)
         counted = isinstance(status, Status) and permit.model != OTHER_MODEL
-        if counted or (key in self._stand_ins and slow(outcome, knobs.slow_first_byte)):
-            target: TargetState | None = self._targets.attempted(key, succeeded=status is _SUCCESS)
-        else:
-            target = self._targets.get(key)
+        late = key in self._stand_ins and slow(outcome, knobs.slow_first_byte)
+        target = self._targets.get(key)
+        if counted or late:
+            target = self._targets.attempted(key, succeeded=status is _SUCCESS)
         if knobs.mode is not Mode.OFF:
             self._judge(permit, outcome, target, knobs, now)
         if not counted or target is None:
@@ -166,7 +193,7 @@ class Registry:
         for one in trials:
             limit = self._panel.knobs(permit.provider).slow_first_byte
             late = one.by_pace and first_byte is not None and first_byte > limit
-            last = f"first content after {first_byte:.0f} s" if late else ""
+            last = f"first content after {first_byte:.1f} s" if late else ""
             was_one = one.tried(permit, now, passed=not late, last=last) or was_one
         if was_one:
             permit.generation = self._company.generation

@@ -83,11 +83,11 @@ class TargetState:
             self.last_success_at = outcome.at
             if generation < self.since:
                 return
-            window = self.window
-            window.add(_GOOD, now)
+            counts = self.window.at(now)
+            counts[_GOOD] += 1
             if outcome.first_byte is not None:
-                window.add(_TIMED, now)
-                window.add(_MICROSECONDS, now, int(outcome.first_byte * 1e6))
+                counts[_TIMED] += 1
+                counts[_MICROSECONDS] += int(outcome.first_byte * 1e6)
         elif isinstance(status, Status) and verdict.blame in _HEARD:
             self.consecutive_failures += 1
             self.consecutive_successes = 0
@@ -104,8 +104,16 @@ class TargetState:
         self._failed = False
 
     def ill(self, now: float) -> bool:
-        """Whether it is unhealthy; quick for one that has not failed since its last closing."""
-        return self._failed and self.standing(now).health is Health.UNHEALTHY
+        """Whether requests had better go elsewhere; quick for one that has not failed since its last closing.
+
+        Fewer failures than those that trip the breaker are left to it: a target that does nothing but fail must be
+        found out by the breaker, which tries it again in time, and not be starved of the requests that would tell.
+        """
+        if not self._failed:
+            return False
+        good, bad, _, _ = self.window.counts(now)
+        enough = bad >= self.breaker.knobs.failure_threshold and good + bad >= MIN_CALLS
+        return enough and health(good, good + bad) is Health.UNHEALTHY
 
     def standing(self, now: float) -> Standing:
         """How it looks at `now`."""

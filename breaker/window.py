@@ -2,6 +2,7 @@
 
 Counts are exact, never decayed averages, because a reason a person reads ("6 of 10 requests failed in 60 s") has to be
 true. The window moves in steps of one bucket: it reaches back at most `span` and at least `span` less one bucket.
+Counting is on the way of every request and costs a comparison; adding up is done by who asks.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from __future__ import annotations
 class Window:
     """Whole numbers counted in columns over the last `span` seconds.
 
-    Times are seconds of one monotonic clock. A time before the newest one added is taken for the newest: results are
+    Times are seconds of one monotonic clock. A time before the newest one counted is taken for the newest: results are
     timed where they happen and may arrive a little out of order. Reading changes nothing, however far ahead it looks.
     """
 
-    __slots__ = ("_buckets", "_cells", "_newest", "_step", "_totals", "_width")
+    __slots__ = ("_end", "_newest", "_row", "_rows", "_step", "_width")
 
     def __init__(self, span: float, width: int, buckets: int = 10) -> None:
         """Make an empty window of `width` columns.
@@ -24,45 +25,47 @@ class Window:
         """
         if span <= 0 or width <= 0 or buckets <= 0:
             raise ValueError(f"a window needs a positive span, width and number of buckets: {span} s {width} {buckets}")
-        self._buckets = buckets
         self._width = width
         self._step = span / buckets
+        self._rows = [[0] * width for _ in range(buckets)]
         self.clear()
 
     def clear(self) -> None:
         """Forget everything."""
+        for row in self._rows:
+            row[:] = [0] * self._width
         self._newest = 0
-        self._cells = [0] * (self._buckets * self._width)  # one row of columns per bucket, rows in a ring
-        self._totals = [0] * self._width
+        self._end = 0.0  # of the newest bucket; no time is before it, so that the first count moves the window
+        self._row = self._rows[0]
+
+    def at(self, now: float) -> list[int]:
+        """The columns of the bucket that `now` is in, to count in."""
+        if now >= self._end:
+            self._move(now)
+        return self._row
 
     def add(self, column: int, now: float, amount: int = 1) -> None:
         """Count `amount` in `column`."""
-        tick = int(now // self._step)
-        if tick > self._newest:
-            self._move(tick)
-        self._cells[self._newest % self._buckets * self._width + column] += amount
-        self._totals[column] += amount
+        self.at(now)[column] += amount
 
     def counts(self, now: float) -> list[int]:
         """What each column holds at `now`."""
-        totals = self._totals.copy()
-        for tick in self._gone(int(now // self._step)):
-            start = tick % self._buckets * self._width
-            for column in range(self._width):
-                totals[column] -= self._cells[start + column]
-        return totals
+        ahead = max(self._tick(now) - self._newest, 0)
+        buckets = len(self._rows)
+        held = [self._rows[tick % buckets] for tick in range(self._newest - buckets + 1 + ahead, self._newest + 1)]
+        return [sum(column) for column in zip(*held, strict=True)] if held else [0] * self._width
 
-    def _gone(self, tick: int) -> range:
-        """The buckets that a window ending with the bucket `tick` no longer holds."""
-        oldest = self._newest - self._buckets + 1
-        return range(oldest, min(oldest + tick - self._newest, self._newest + 1))
+    def _tick(self, now: float) -> int:
+        """The number of the bucket that `now` is in."""
+        return int(now // self._step)
 
-    def _move(self, tick: int) -> None:
-        """Make `tick` the newest bucket and empty those that fall out."""
-        width = self._width
-        for old in self._gone(tick):
-            start = old % self._buckets * width
-            for column in range(width):
-                self._totals[column] -= self._cells[start + column]
-                self._cells[start + column] = 0
-        self._newest = tick
+    def _move(self, now: float) -> None:
+        """Make the bucket of `now` the newest, and empty those that fall out."""
+        tick = self._tick(now)
+        buckets = len(self._rows)
+        if tick > self._newest:
+            for gone in range(max(self._newest + 1, tick - buckets + 1), tick + 1):
+                self._rows[gone % buckets][:] = [0] * self._width
+            self._newest = tick
+        self._end = (self._newest + 1) * self._step
+        self._row = self._rows[self._newest % buckets]

@@ -8,7 +8,7 @@ straight to the relay. The attempt collects facts; what they mean is said by `pr
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from breaker.outcome import NO_MODEL
 from proxy import terminals
@@ -20,8 +20,6 @@ from proxy.reply import Reply
 from proxy.verdict import Ending, Facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from breaker.permit import Permit
     from config.settings import Timeouts
     from proxy.paths import Endpoint
@@ -36,6 +34,17 @@ LOOK_AGAIN: Final = 1.0
 
 _NO_REPLY: Final = Reply(502, b"", [], Framing("none"))
 _INF: Final = float("inf")
+_COMPLETE: Final = Ending.COMPLETE  # reading a member off its class costs a call
+
+
+class Guide(Protocol):
+    """Who knows what could follow an attempt."""
+
+    def would_move(self, attempt: Attempt) -> bool:
+        """Whether another attempt would follow if this one ended with what it holds. Changes nothing."""
+
+    def others_admit(self) -> bool:
+        """Whether another target would take the request."""
 
 
 class Attempt:
@@ -64,10 +73,10 @@ class Attempt:
         "failure",
         "finished",
         "first_at",
+        "guide",
         "head_at",
         "limit",
         "model",
-        "others_admit",
         "passes",
         "patience",
         "peek",
@@ -79,7 +88,6 @@ class Attempt:
         "timeouts",
         "trial",
         "upgrade_rest",
-        "would_move",
     )
 
     def __init__(
@@ -107,10 +115,7 @@ class Attempt:
         """Seconds that the caller waits for the head, from the exchange's beginning, and between two reads."""
         self.trial: Permit | None = None
         """The permit, where a breaker waits for this attempt to prove itself."""
-        self.would_move: Callable[[Attempt], bool] | None = None
-        """Tells whether another attempt would follow if this one ended with what is held."""
-        self.others_admit: Callable[[], bool] | None = None
-        """Tells whether another target would take the request."""
+        self.guide: Guide | None = None
         self.finished = watch.future()
         self._gate = Gate()
         self._idle = timeouts.answer if peek.reasoning else timeouts.idle
@@ -239,27 +244,30 @@ class Attempt:
             self._inspect(inspector, data, done, now)
         gate = self._gate
         if gate.shut:
-            gate.hold(data)
-            if not self._ready(gate, inspector, done):
-                if done or (inspector is not None and inspector.error is not None):
-                    self.end(Ending.COMPLETE)
-                return
-            data = self._open(now)
+            if done and inspector is None and self._decoder is None and self._is_good() and gate.whole(data):
+                self._start(now)
+            else:
+                gate.hold(data)
+                if not self._ready(gate, inspector, done):
+                    if done or (inspector is not None and inspector.error is not None):
+                        self.end(_COMPLETE)
+                    return
+                data = self._open(now)
         if done:
             self.relay.write(data, done=self.passes)
-            self.end(Ending.COMPLETE)
+            self.end(_COMPLETE)
         elif self.passes:
             self._running = self._content > 0 and self._decoder is None
             self.relay.write(data, done=False)
         else:
             # The provider's own error event, in the middle of content: it passes once, and nothing comes after it.
             self.relay.write(data, done=False)
-            self.end(Ending.COMPLETE)
+            self.end(_COMPLETE)
 
     def upgraded(self, rest: bytes) -> None:
         """The provider switched protocols; the exchange tunnels from here."""
         self.upgrade_rest = rest
-        self._conclude(Ending.COMPLETE)
+        self._conclude(_COMPLETE)
 
     def raw(self, data: bytes) -> None:
         """Bytes behind a 101, before the tunnel took over."""
@@ -292,7 +300,7 @@ class Attempt:
             if now >= self._first_due:
                 self.limit = self._first_due - (self.request_sent_at or self.started_at)
                 self._give_up(now, Ending.NO_CONTENT)
-            elif self._gate.shut and self.others_admit is not None and self.others_admit():
+            elif self._gate.shut and self.guide is not None and self.guide.others_admit():
                 self.due = min(self._first_due, self._total_due, now + LOOK_AGAIN)
             else:
                 self.due = min(self._first_due, self._total_due)
@@ -367,7 +375,7 @@ class Attempt:
     def good(self) -> bool:
         """Whether the facts can only mean success, so that nobody need look closer."""
         return (
-            self.ending is Ending.COMPLETE
+            self.ending is _COMPLETE
             and self.passes
             and not self._gate.shut
             and self.reply is not None
@@ -406,21 +414,29 @@ class Attempt:
         if inspector is None:
             status = self.reply.status if self.reply is not None else 502
             return gate.body_ready(status, done=done, readable=self._decoder is None)
-        last = inspector.error is None or self.would_move is None or not self.would_move(self)
+        last = inspector.error is None or self.guide is None or not self.guide.would_move(self)
         return gate.stream_ready(inspector, done=done, passes=self.passes, last=last)
 
     def _open(self, now: float) -> bytes:
         """Open the gate: begin the client's answer, and return what was held."""
         held = self._gate.open()
+        if self._is_good():
+            self._gate.forget()
+        self._start(now)
+        return held
+
+    def _is_good(self) -> bool:
+        """Whether the head is that of a good answer."""
+        return self.reply is not None and self.reply.status < 400
+
+    def _start(self, now: float) -> None:
+        """Begin the client's answer."""
         if self.request_sent_at is None:
             # An early answer: what the client still sends of its body cannot be told from a next request's bytes.
             self.relay.close = True
         reply = self.reply or _NO_REPLY
-        if reply.status < 400:
-            self._gate.forget()
         upstream = now - (self.request_sent_at or self.started_at)
         self.relay.start(reply, now=now, upstream=upstream, shape=self._shape)
-        return held
 
     def _inspect(self, inspector: Inspector, data: bytes, done: bool, now: float) -> None:
         decoder = self._decoder

@@ -12,7 +12,7 @@ from breaker.outcome import NO_MODEL, SUCCESS, Kind, Outcome, Status, Verdict
 from breaker.permit import Permit
 from proxy import answers, errors, headers
 from proxy.answers import RefusedError
-from proxy.attempt import Attempt
+from proxy.attempt import Attempt, Guide
 from proxy.connect import ConnectTimeoutError, UnreachableError
 from proxy.errors import Refusal
 from proxy.pool import IDLE_EXPIRY, PoolWaitError
@@ -21,8 +21,6 @@ from proxy.verdict import Ending, judge
 from proxy.wishes import NONE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from proxy.asked import Asked
     from proxy.credentials import Placement
     from proxy.plan import Step
@@ -31,7 +29,8 @@ if TYPE_CHECKING:
     from proxy.request import Request
     from proxy.upstream import Upstream
 
-_LIVE: Final = Kind.LIVE
+_LIVE: Final = Kind.LIVE  # reading a member off its class costs a call
+_RESET: Final = Ending.RESET
 
 SURE_IDLE: Final = 1.0
 """Seconds a connection may have rested to be used for a request that must not be sent twice."""
@@ -58,12 +57,11 @@ class Dispatch:
     __slots__ = (
         "_asked",
         "_attempt",
-        "_others_admit",
+        "_guide",
         "_plane",
         "_relay",
         "_request",
         "_upload",
-        "_would_move",
         "attempts",
         "result",
         "upstream_time",
@@ -75,12 +73,9 @@ class Dispatch:
         request: Request,
         relay: Relay,
         asked: Asked,
-        would_move: Callable[[Attempt], bool],
-        others_admit: Callable[[], bool],
+        guide: Guide,
     ) -> None:
-        """Ask `would_move` whether another attempt would follow one, `others_admit` whether there is where to."""
-        self._would_move = would_move
-        self._others_admit = others_admit
+        self._guide = guide
         self._plane = plane
         self._request = request
         self._relay = relay
@@ -107,7 +102,7 @@ class Dispatch:
             if connection is not None:
                 self._write(step, attempt, connection)
                 await attempt.finished
-                if attempt.ending is Ending.RESET and connection.stale and self._asked.replayable():
+                if attempt.ending is _RESET and connection.stale and self._asked.replayable():
                     attempt = await self._again(step, permit)
             if attempt.failure is not None:
                 raise attempt.failure
@@ -127,6 +122,8 @@ class Dispatch:
                 await self._stop_upload(self._upload)
             if permit.out:
                 permit.cancel()
+        if self._relay.ended and attempt.upgrade_rest is None:
+            return None
         return await self._give(step, attempt, verdict)
 
     def conclude(self, failure: Failure) -> None:
@@ -136,6 +133,7 @@ class Dispatch:
             RefusedError: ours.
         """
         attempt = failure.attempt
+        self._relay.label = self._label(failure.step)
         if attempt.ending is Ending.COMPLETE and attempt.passes:
             attempt.pass_on()
         else:
@@ -156,8 +154,7 @@ class Dispatch:
             total_due=relay.began_at + limit,
             model=step.model,
         )
-        attempt.would_move = self._would_move
-        attempt.others_admit = self._others_admit
+        attempt.guide = self._guide
         if permit.trials:
             attempt.trial = permit
         if wishes is not NONE:

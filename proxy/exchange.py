@@ -24,6 +24,7 @@ from proxy.request import CLOSE, KEEP, Request, Written
 from proxy.way import Known, Way, find_way
 
 if TYPE_CHECKING:
+    from proxy.dispatch import Dispatch
     from proxy.plane import DataPlane
 
 log = logging.getLogger("detour.proxy")
@@ -40,7 +41,7 @@ class Exchange:
     __slots__ = (
         "_asked",
         "_cancelled",
-        "_journey",
+        "_dispatch",
         "_plane",
         "_relay",
         "_request",
@@ -61,7 +62,7 @@ class Exchange:
         )
         self._asked: Asked | None = None
         self._cancelled = False
-        self._journey: Journey | None = None
+        self._dispatch: Dispatch | None = None
         self._way: Way | None = None
 
     async def run(self) -> Written:
@@ -74,8 +75,12 @@ class Exchange:
             elif asked.body.judged:
                 await asked.body.collect(self._plane.replay.room(self._plane.config.settings.limits.replay))
             asked.look()
-            journey = self._journey = Journey(self._plane, self._request, self._relay, asked)
-            await journey.run()
+            journey = Journey(self._plane, self._request, self._relay, asked)
+            self._dispatch = journey.dispatch
+            step, permit = journey.first() or await journey.wait_or_refuse()
+            failure = await journey.dispatch.to(step, permit)
+            if failure is not None or step.rewritten is not None:
+                await journey.go_on(failure)
         except RefusedError as stop:
             self._refuse(stop.refusal)
         except (BadBodyError, BodyTimeoutError, BodyTooLargeError) as error:
@@ -140,7 +145,7 @@ class Exchange:
             dialect: str | None = way.endpoint.dialect
         else:
             dialect = guess(self._request.message.path)
-        spent = self._journey.upstream_time if self._journey is not None else 0.0
+        spent = self._dispatch.upstream_time if self._dispatch is not None else 0.0
         extra = relay.label or self._unattempted()
         extra += timing(self._plane.watch.now() - relay.began_at, spent)
         answer = errors.answer(dialect, refusal, close=relay.close, head_only=relay.head_only, extra=extra)
@@ -149,6 +154,8 @@ class Exchange:
     def _unattempted(self) -> bytes:
         """Field lines of an answer before which no attempt was made."""
         named = f"x-detour-provider: {self._way.provider}\r\n" if self._way is not None and self._way.provider else ""
+        if self._asked is not None and self._asked.peek.model != NO_MODEL:
+            named += f"x-detour-model: {answers.field_text(self._asked.peek.model)}\r\n"
         return f"{named}x-detour-attempts: 0\r\nx-detour-request-id: {self._relay.request_id}\r\n".encode()
 
     def _stop_visibly(self) -> None:
@@ -158,7 +165,7 @@ class Exchange:
 
     def _end(self) -> None:
         """Give back what the exchange holds, and tell the recorder what the client got."""
-        plane, relay, journey = self._plane, self._relay, self._journey
+        plane, relay, dispatch = self._plane, self._relay, self._dispatch
         way, asked = self._way, self._asked
         if not self._request.payload.is_eof():
             relay.close = True
@@ -167,8 +174,8 @@ class Exchange:
             size, model, streamed = asked.body.size, asked.peek.model, asked.peek.stream
             asked.body.release()
         result, attempts, upstream = "rejected", 0, 0.0
-        if journey is not None:
-            result, attempts, upstream = journey.result, journey.attempts, journey.upstream_time
+        if dispatch is not None:
+            result, attempts, upstream = dispatch.result, dispatch.attempts, dispatch.upstream_time
         plane.ended(
             Answer(
                 relay.request_id,

@@ -51,6 +51,13 @@ class Gate:
         """Keep nothing of what went through; the verdict on a good answer does not need it."""
         self._held = []
 
+    def whole(self, data: bytes) -> bool:
+        """Open for an answer that came in one piece and can only be good; most are."""
+        if self._held or b'"error"' in data:
+            return False
+        self.shut = False
+        return True
+
     def body_ready(self, status: int, *, done: bool, readable: bool) -> bool:
         """Whether an answer that is no stream has proved good, or can be held no longer."""
         if self._size > HOLD_BODY:

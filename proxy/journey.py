@@ -11,13 +11,12 @@ import random
 from typing import TYPE_CHECKING, Final
 
 from breaker.health import Health
-from breaker.outcome import Retry
 from breaker.permit import Permit, Rejection
 from config.words import AllOpen
 from proxy import answers
 from proxy.answers import RefusedError
 from proxy.dispatch import Dispatch, Failure
-from proxy.plan import OPEN, Candidate, Step, least_bad
+from proxy.plan import ANYTHING, OPEN, Candidate, Step, Wanted, least_bad
 from proxy.retry import Move, moves, pause, repeatable
 from proxy.standins import Key, StandIns
 from proxy.verdict import Ending, judge
@@ -33,7 +32,8 @@ if TYPE_CHECKING:
 LEASE_MARGIN: Final = 5.0
 """Seconds that a trial's lease is longer than its exchange can last."""
 
-_Way = tuple[Step, Permit]
+Way = tuple[Step, Permit]
+"""A target and the leave to call it."""
 
 
 class Journey:
@@ -43,7 +43,6 @@ class Journey:
         "_again",
         "_asked",
         "_cause",
-        "_dispatch",
         "_due",
         "_failed_over",
         "_plane",
@@ -51,6 +50,8 @@ class Journey:
         "_stand_ins",
         "_step",
         "_tried",
+        "_wanted",
+        "dispatch",
     )
 
     def __init__(self, plane: DataPlane, request: Request, relay: Relay, asked: Asked) -> None:
@@ -65,53 +66,46 @@ class Journey:
         self._step = Step(provider, peek.model, limits, asked.key)
         """Where it is: at first the target that was asked for."""
         self._stand_ins: StandIns | None = None
-        self._dispatch = Dispatch(plane, request, relay, asked, self._would_move, self._others_admit)
-        self._tried: list[Key] = []
-        self._again: list[Key] = []
+        self.dispatch = Dispatch(plane, request, relay, asked, self)
+        self._tried: tuple[Key, ...] = ()
+        """Stand-ins that were tried."""
+        self._again: tuple[Key, ...] = ()
+        """Targets that were asked twice."""
+        self._wanted = ANYTHING
         self._failed_over = False
         self._cause = ""
 
-    @property
-    def attempts(self) -> int:
-        """Attempts made."""
-        return self._dispatch.attempts
-
-    @property
-    def upstream_time(self) -> float:
-        """Seconds spent in attempts."""
-        return self._dispatch.upstream_time
-
-    @property
-    def result(self) -> str:
-        """How the last attempt was judged."""
-        return self._dispatch.result
-
-    async def run(self) -> None:
-        """See the exchange through.
+    async def go_on(self, failure: Failure | None) -> None:
+        """See the exchange through from what the first attempt came to; None where the client has its answer.
 
         Raises:
             RefusedError: the client is to get this answer.
             BadBodyError, BodyTimeoutError, BodyTooLargeError: the caller's body failed while it was sent on.
         """
-        dispatch = self._dispatch
-        way = self._first() or await self._wait_or_refuse()
-        while True:
-            self._step, permit = way
-            failure = await dispatch.to(self._step, permit)
-            if failure is None:
-                break
+        dispatch = self.dispatch
+        while failure is not None:
             onward = await self._next(failure)
             if onward is None:
                 dispatch.conclude(failure)
                 break
             self._plane.recorder.retried(self._asked.route.provider.name, failure.verdict.status)
-            way = onward
+            self._step, permit = onward
+            failure = await self._try_again(failure, permit)
         if self._step.rewritten is not None:
             self._tell_rerouted()
 
+    async def _try_again(self, last: Failure, permit: Permit) -> Failure | None:
+        """Make a further attempt; where we cannot, the last provider's own answer is what there is."""
+        try:
+            return await self.dispatch.to(self._step, permit)
+        except RefusedError:
+            self._step = last.step
+            self.dispatch.conclude(last)
+            return None
+
     # -- first -----------------------------------------------------------------------------------------------------
 
-    def _first(self) -> _Way | None:
+    def first(self) -> Way | None:
         """Where the request goes first; None when its target must not be called and nothing stands in for it."""
         plane, step = self._plane, self._step
         registry, name, model = plane.registry, step.provider.name, step.model
@@ -122,18 +116,18 @@ class Journey:
             and registry.ill(name, model, now)
             and not registry.turn(name, model)
         ):
-            better = [one for one in self._others(now, Retry.ANY) if one.standing.health is not Health.UNHEALTHY]
+            better = [one for one in self._others(now, self._wanted) if one.standing.health is not Health.UNHEALTHY]
             way = self._enter_other(better, now, "unhealthy")
             if way is not None:
                 return way
             plane.say_seldom(f"{name}/{model} is unhealthy and nothing better stands in for it", now)
-        found = self._enter(step, now)
-        if isinstance(found, Rejection):
-            plane.recorder.rejected(name, model, found.kind)
-            return self._enter_other(self._others(now, Retry.ANY), now, found.kind)
-        return found
+        permit = registry.admit(name, model, now, step.key, self._due - now + LEASE_MARGIN)
+        if isinstance(permit, Rejection):
+            plane.recorder.rejected(name, model, permit.kind)
+            return self._enter_other(self._others(now, self._wanted), now, permit.kind)
+        return step, permit
 
-    async def _wait_or_refuse(self) -> _Way:
+    async def wait_or_refuse(self) -> Way:
         """The way of a request whose target is not admitted and that nothing stands in for.
 
         Raises:
@@ -149,7 +143,10 @@ class Journey:
         if not isinstance(found, Rejection):
             return found
         name, model = step.provider.name, step.model
-        shut = [Candidate(name, model, found, plane.registry.standing(name, model, now)), *self._others(now, Retry.ANY)]
+        shut = [
+            Candidate(name, model, found, plane.registry.standing(name, model, now)),
+            *self._others(now, self._wanted),
+        ]
         if plane.config.settings.routing.when_all_open is AllOpen.TRY and found.kind in OPEN:
             way = self._force(shut, now)
             if way is not None:
@@ -157,7 +154,7 @@ class Journey:
         waits = [one.rejection.retry_after for one in shut if one.rejection is not None]
         raise RefusedError(answers.rejected(name, model, found, min(waits)))
 
-    def _force(self, shut: list[Candidate], now: float) -> _Way | None:
+    def _force(self, shut: list[Candidate], now: float) -> Way | None:
         """The least bad of targets that are all open (`routing.when_all_open: try`)."""
         chosen = least_bad(shut)
         if chosen is None:
@@ -166,16 +163,19 @@ class Journey:
         if step is None:
             return None
         found = self._enter(step, now, force=True)
-        self._cause = "open"
-        return None if isinstance(found, Rejection) else found
+        if isinstance(found, Rejection):
+            return None
+        self._take(step, "open")
+        return found
 
     # -- next ------------------------------------------------------------------------------------------------------
 
-    async def _next(self, failure: Failure) -> _Way | None:
+    async def _next(self, failure: Failure) -> Way | None:
         """Where to go after an attempt that failed, nothing of which has reached the client; None for nowhere."""
         attempt, verdict = failure.attempt, failure.verdict
         if attempt.ending is None or not self._may_repeat(attempt, attempt.ending):
             return None
+        self._wanted = self._wanted_after(verdict)
         for move in moves(verdict, attempt.ending, self._plane.config.settings.retries.on_rate_limit):
             if move is Move.OTHER:
                 way = self._fail_over(verdict)
@@ -187,26 +187,26 @@ class Journey:
                 return way
         return None
 
-    def _fail_over(self, verdict: Verdict) -> _Way | None:
-        """Another target: the first time for nothing, then out of the budget."""
+    def _fail_over(self, verdict: Verdict) -> Way | None:
+        """Another target: the first time for nothing, then, or where nothing is well, out of the budget."""
         now = self._plane.watch.now()
-        others = [one for one in self._others(now, verdict.retry) if one.rejection is None]
-        if not others or not self._fits(now, 0.0) or (self._failed_over and not self._spend(now)):
+        others = [one for one in self._others(now, self._wanted) if one.rejection is None]
+        if not others or not self._fits(now, 0.0) or not (self._free(others) or self._spend(now)):
             return None
         way = self._enter_other(others, now, verdict.status)
         self._failed_over = self._failed_over or way is not None
         return way
 
-    async def _once_more(self) -> _Way | None:
+    async def _once_more(self) -> Way | None:
         """The same target again, once for each, after a short pause of random length."""
         step, now = self._step, self._plane.watch.now()
         seconds = pause(len(self._again), random.random())  # noqa: S311 - spreads load, hides nothing
         if not self._may_ask_again(step, now) or not self._fits(now, seconds) or not self._spend(now):
             return None
-        self._again.append((step.provider.name, step.model))
+        self._again += ((step.provider.name, step.model),)
         return await self._after(seconds, step)
 
-    async def _wait(self) -> _Way | None:
+    async def _wait(self) -> Way | None:
         """The same target again, when its hold-off is over."""
         step, now = self._step, self._plane.watch.now()
         left = self._held_off(step, now)
@@ -216,21 +216,21 @@ class Journey:
             return None
         return await self._after(left, step)
 
-    async def _after(self, seconds: float, step: Step) -> _Way | None:
+    async def _after(self, seconds: float, step: Step) -> Way | None:
         await asyncio.sleep(seconds)
         found = self._enter(step, self._plane.watch.now())
         return None if isinstance(found, Rejection) else found
 
     # -- what the attempt under way asks ---------------------------------------------------------------------------
 
-    def _would_move(self, attempt: Attempt) -> bool:
+    def would_move(self, attempt: Attempt) -> bool:
         """Whether another attempt would follow if this one ended now with what it holds. Changes nothing."""
         if not self._may_repeat(attempt, Ending.COMPLETE):
             return False
         verdict = judge(attempt.facts())
         retries, now = self._plane.config.settings.retries, self._plane.watch.now()
         possible = moves(verdict, Ending.COMPLETE, retries.on_rate_limit)
-        if Move.OTHER in possible and self._could_fail_over(verdict.retry, now):
+        if Move.OTHER in possible and self._could_fail_over(self._wanted_after(verdict), now):
             return True
         if not self._affordable(now):
             return False
@@ -238,22 +238,31 @@ class Journey:
             return self._may_ask_again(self._step, now)
         return Move.WAIT in possible and (verdict.retry_after or 0.0) <= retries.max_wait
 
-    def _others_admit(self) -> bool:
+    def others_admit(self) -> bool:
         """Whether another target would take the request if the attempt under way came to nothing."""
-        if self._dispatch.attempts >= self._plane.config.settings.retries.max_attempts:
+        if self.dispatch.attempts >= self._plane.config.settings.retries.max_attempts:
             return False
-        return self._asked.replayable() and self._could_fail_over(Retry.OTHER_TARGET, self._plane.watch.now())
+        return self._asked.replayable() and self._could_fail_over(self._wanted, self._plane.watch.now())
 
-    def _could_fail_over(self, retry: Retry, now: float) -> bool:
-        affordable = not self._failed_over or self._affordable(now)
-        return affordable and any(one.rejection is None for one in self._others(now, retry))
+    def _could_fail_over(self, wanted: Wanted, now: float) -> bool:
+        others = [one for one in self._others(now, wanted) if one.rejection is None]
+        return bool(others) and (self._free(others) or self._affordable(now))
+
+    def _free(self, others: list[Candidate]) -> bool:
+        """Whether going to one of `others` costs nothing: the first time does, unless they are no better off."""
+        return not self._failed_over and any(one.standing.health is not Health.UNHEALTHY for one in others)
+
+    def _wanted_after(self, verdict: Verdict) -> Wanted:
+        """What is asked of further targets if the attempt at hand ends so."""
+        name, model = self._step.provider.name, self._step.model
+        return self._wanted.after(verdict.retry, name, self._plane.config.windows.get((name, model)))
 
     # -- questions and small steps ---------------------------------------------------------------------------------
 
     def _may_repeat(self, attempt: Attempt, ending: Ending) -> bool:
         """Whether the exchange may have another attempt after one that ended so."""
         asked, reply = self._asked, attempt.reply
-        if self._relay.started or self._dispatch.attempts >= self._plane.config.settings.retries.max_attempts:
+        if self._relay.started or self.dispatch.attempts >= self._plane.config.settings.retries.max_attempts:
             return False
         status = reply.status if reply is not None else None
         return asked.body.whole and repeatable(asked.endpoint, asked.peek.background, ending, status)
@@ -291,33 +300,30 @@ class Journey:
             self._stand_ins = StandIns(self._plane, self._asked)
         return self._stand_ins
 
-    def _others(self, now: float, retry: Retry) -> list[Candidate]:
+    def _others(self, now: float, wanted: Wanted) -> list[Candidate]:
         """The other targets, admitted or not, that may be asked after the attempts so far."""
         name, model = self._asked.route.provider.name, self._asked.peek.model
         if (name, model) not in self._plane.config.stand_ins:
             return []
-        last = self._step if self._tried else None
-        return self._stood_in().candidates(now, self._tried, retry, last)
+        return self._stood_in().candidates(now, self._tried, wanted)
 
-    def _enter_other(self, candidates: list[Candidate], now: float, cause: str) -> _Way | None:
-        way = self._stood_in().enter(candidates, now, self._lease(now)) if candidates else None
+    def _enter_other(self, candidates: list[Candidate], now: float, cause: str) -> Way | None:
+        way = self._stood_in().enter(candidates, now, self._due - now + LEASE_MARGIN) if candidates else None
         if way is not None:
-            self._tried.append((way[0].provider.name, way[0].model))
-            self._cause = self._cause or cause
+            self._take(way[0], cause)
         return way
 
-    def _enter(self, step: Step, now: float, *, force: bool = False) -> _Way | Rejection:
-        """Leave to call a target, or why there is none."""
-        place = (step.provider.name, step.model)
-        permit = self._plane.registry.admit(*place, now, step.key, self._lease(now), force=force)
-        if isinstance(permit, Rejection):
-            return permit
-        if place not in self._tried:
-            self._tried.append(place)
-        return step, permit
+    def _take(self, step: Step, cause: str) -> None:
+        """Be on the way to another target."""
+        self._step = step
+        self._tried += ((step.provider.name, step.model),)
+        self._cause = self._cause or cause
 
-    def _lease(self, now: float) -> float:
-        return max(self._due - now, 0.0) + LEASE_MARGIN
+    def _enter(self, step: Step, now: float, *, force: bool = False) -> Way | Rejection:
+        """Leave to call a target, or why there is none."""
+        lease = self._due - now + LEASE_MARGIN
+        permit = self._plane.registry.admit(step.provider.name, step.model, now, step.key, lease, force=force)
+        return permit if isinstance(permit, Rejection) else (step, permit)
 
     def _tell_rerouted(self) -> None:
         asked, step = self._asked, self._step

@@ -73,16 +73,32 @@ OPEN: Final = ("open", "half_open")
 """Kinds of rejection that `routing.when_all_open` speaks of."""
 
 
-def suits(retry: Retry, *, same_provider: bool, window: int | None, needed: int | None) -> bool:
-    """Whether another target may be asked after an attempt that ended so.
+class Wanted(Struct, frozen=True):
+    """What the attempts so far ask of the targets after them.
 
-    `window` is its context window in tokens and `needed` that of the target which was too small; None for unknown.
+    `not_at` are providers whose key was refused, `above` the tokens of the largest context window that was too small
+    (0 for one that is not known), None while none was.
     """
-    if retry is Retry.OTHER_PROVIDER:
-        return not same_provider
-    if retry is Retry.LARGER_WINDOW:
-        return window is not None and window > (needed or 0)
-    return retry is not Retry.NEVER
+
+    not_at: frozenset[str] = frozenset()
+    above: int | None = None
+
+    def after(self, retry: Retry, provider: str, window: int | None) -> Wanted:
+        """What is wanted after one more attempt, at `provider`, that may be followed by `retry`."""
+        if retry is Retry.OTHER_PROVIDER:
+            return Wanted(self.not_at | {provider}, self.above)
+        if retry is Retry.LARGER_WINDOW:
+            return Wanted(self.not_at, max(self.above or 0, window or 0))
+        return self
+
+    def suits(self, provider: str, window: int | None) -> bool:
+        """Whether a target may be asked whose context window is `window` tokens, None for unknown."""
+        if provider in self.not_at:
+            return False
+        return self.above is None or (window is not None and window > self.above)
+
+
+ANYTHING: Final = Wanted()
 
 
 def _by_uptime(candidate: Candidate) -> tuple[int, float, float]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from breaker.outcome import Retry
 from breaker.permit import Permit
 from proxy import credentials
-from proxy.plan import Candidate, Step, ranked, suits
+from proxy.plan import Candidate, Step, Wanted, ranked
 from proxy.rewrite import pins, place, rewrite
 
 if TYPE_CHECKING:
@@ -31,15 +30,13 @@ class StandIns:
         self._asked = asked
         self._targets: tuple[Target, ...] | None = None
 
-    def candidates(self, now: float, tried: Collection[Key], retry: Retry, last: Step | None) -> list[Candidate]:
-        """The targets that may be asked after an attempt at `last` that ended so, admitted or not, in file order."""
+    def candidates(self, now: float, tried: Collection[Key], wanted: Wanted) -> list[Candidate]:
+        """The targets that may still be asked, admitted or not, in file order."""
         registry, windows = self._plane.registry, self._plane.config.windows
-        needed = windows.get((last.provider.name, last.model)) if last is not None else None
         found = []
         for target in self._all():
             here = (target.provider, target.model)
-            same = last is not None and target.provider == last.provider.name
-            if here in tried or not suits(retry, same_provider=same, window=windows.get(here), needed=needed):
+            if here in tried or not wanted.suits(target.provider, windows.get(here)):
                 continue
             rejection = registry.rejection(*here, now, self._key(target.provider))
             found.append(Candidate(*here, rejection, registry.standing(*here, now)))

@@ -178,8 +178,8 @@ class Pair:
         told = sorted(map(said, self.transitions), key=lambda moved: str(moved[0]))
         expected = sorted(self.model.moved, key=lambda moved: str(moved[0]))
         assert [moved[:5] for moved in told] == [moved[:5] for moved in expected]
-        for transition, moved in zip(told, expected, strict=True):
-            assert transition.retry_in == near(moved.retry_in)
+        for found, moved in zip(told, expected, strict=True):
+            assert found.retry_in == near(moved.retry_in)
         for transition in self.transitions:
             assert transition.generation > max(self.generations.values(), default=0), "generations only grow"
             self.generations[key_of(transition)] = transition.generation

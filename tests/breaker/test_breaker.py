@@ -152,8 +152,7 @@ def test_nobody_has_to_listen() -> None:
 )
 def test_rejections_while_open(scope: Scope, key: str, http_status: int | None, kind: str, status: int) -> None:
     world = World(scope, key=key, failure_threshold=1, jitter=0.0)
-    world.breaker.http_status = http_status
-    world.fail(last="no")
+    world.breaker.bad(0, 0.0, "no", http_status)
     name = world.breaker.name
     expected = f"the circuit breaker of {name} is open: a failure, last: no"
     assert world.breaker.rejection(10.0) == Rejection(expected, 50.0, status, kind, scope)
@@ -308,33 +307,49 @@ def test_growth_decays_a_step_for_each_healthy_window(wait: float, left: int) ->
     assert world.breaker.openings == left
 
 
-def grown(openings: int) -> World:
-    """A closed breaker that has opened so often."""
-    world = World(failure_threshold=1, success_threshold=1, jitter=0.0)
-    world.fail()
-    for _ in range(openings - 1):
+def grown(openings: int, failure_threshold: int = 100) -> World:
+    """A closed breaker that has opened so often, at a moment when a window begins."""
+    world = World(failure_threshold=failure_threshold, min_requests=100, success_threshold=1, jitter=0.0)
+    world.breaker.force_open(0.0, 60.0)
+    for passed in [False] * openings + [True]:
         world.now += world.breaker.retry_in(world.now)
-        world.trial(passed=False)
-    world.now += world.breaker.retry_in(world.now)
-    world.close()
-    world.now = math.ceil(world.now / 60.0) * 60.0
-    world.breaker._since = world.now
-    assert world.breaker.openings == openings
+        world.trial(passed=passed)
+    assert (world.breaker.openings, world.now % 60.0) == (openings, 0.0)
     return world
 
 
 def test_what_is_left_of_a_window_counts_towards_the_next() -> None:
     world = grown(3)
-    world.now += 90.0
-    world.succeed()
+    for wait, left in [(90.0, 2), (10.0, 2), (19.9, 2), (0.1, 1), (59.9, 1), (0.1, 0)]:
+        world.now += wait
+        world.succeed()
+        assert world.breaker.openings == left
+
+
+def test_a_bad_moment_within_a_window_does_not_begin_it_anew() -> None:
+    """Only at its end is a window judged: what failed at 10 s has left it by 70 s."""
+    world = grown(3)
+    for wait in (10.0, 2.0, 58.0):
+        world.now += wait
+        world.fail() if wait == 10.0 else world.succeed()
     assert world.breaker.openings == 2
-    world.now += 30.0
+
+
+def test_failures_of_a_providers_models_make_its_window_unhealthy() -> None:
+    world = World(Scope.PROVIDER, model=None, failure_threshold=100, min_requests=100)
+    breaker = world.breaker
+    breaker.openings = 3
+    world.now = 54.0
+    world.succeed(20)
+    for _ in range(2):
+        breaker.bad(0, world.now, "503", below=True, models=1)
+    world.now = 60.0
     world.succeed()
-    assert world.breaker.openings == 1
+    assert breaker.openings == 3
 
 
 def test_a_failure_decays_before_it_counts() -> None:
-    world = grown(3)
+    world = grown(3, failure_threshold=1)
     world.now += 120.0
     world.fail()
     assert (world.breaker.state, world.breaker.openings) == (OPEN, 2)
@@ -344,7 +359,7 @@ def test_a_failure_decays_before_it_counts() -> None:
 @pytest.mark.parametrize(("good", "bad", "left"), [(19, 1, 2), (18, 1, 3), (0, 1, 3), (1, 0, 2), (0, 0, 2)])
 def test_an_unhealthy_window_begins_the_stretch_anew(good: int, bad: int, left: int) -> None:
     world = grown(3)
-    world.breaker._knobs = Breakers(failure_threshold=100, min_requests=100)
+    world.breaker.knobs = Breakers(failure_threshold=100, min_requests=100)
     world.now += 30.0
     world.succeed(good)
     world.fail(bad)
@@ -446,6 +461,57 @@ def test_opened_by_hand() -> None:
     assert world.told[-1].reason == "600 s have passed: what comes next is a trial"
     breaker.tried(one, 605.0, passed=True)
     assert (breaker.state, breaker.manual, breaker.retry_at, breaker.opened_at) == (CLOSED, False, None, None)
+
+
+def test_opened_by_hand_after_a_trip_by_rate_any_answer_is_a_good_sign_again() -> None:
+    world = World(Scope.PROVIDER, model=None, min_requests=2)
+    for model in (1, 2):
+        world.breaker.bad(0, 0.0, "503", below=True, models=model)
+    assert not world.breaker.by_host
+    world.breaker.force_open(0.0, 5.0)
+    assert world.breaker.by_host
+
+
+def test_opened_by_hand_for_no_time_the_next_is_a_trial() -> None:
+    world = World()
+    world.breaker.force_open(7.0, 0.0)
+    assert (world.breaker.retry_at, world.breaker.retry_in(7.0)) == (7.0, 0.0)
+
+
+@pytest.mark.parametrize("half_open", [False, True])
+@pytest.mark.parametrize("verb", ["force_close", "reset"])
+def test_what_is_closed_again_has_no_time_of_its_opening(half_open: bool, verb: str) -> None:
+    world = World(Scope.CREDENTIAL, key="k", failure_threshold=1, jitter=0.0)
+    breaker = world.breaker
+    breaker.bad(0, 0.0, "quota", 402)
+    if half_open:
+        world.now = 60.0
+        assert world.enter() is not None
+    found = (breaker.opened_at, breaker.retry_at, breaker.http_status)
+    assert found == (0.0, 60.0, 402), "while it is not closed it says why and since when"
+    getattr(breaker, verb)(world.now)
+    assert (breaker.opened_at, breaker.retry_at, breaker.http_status) == (None, None, None)
+
+
+def test_closing_is_when_the_first_healthy_window_begins() -> None:
+    world = World(failure_threshold=1, success_threshold=1, jitter=0.0)
+    world.half_open()
+    world.close()
+    world.now += 59.9
+    world.succeed()
+    assert world.breaker.openings == 1
+    world.now += 0.1
+    world.succeed()
+    assert world.breaker.openings == 0
+
+
+def test_moves_of_others_make_no_attempt_late() -> None:
+    breaker = World(failure_threshold=100, min_requests=1, failure_rate=1.0, slow_rate=0.5).breaker
+    breaker.good(5, 0.0)
+    breaker.bad(5, 0.0, "503")
+    assert breaker.counts(0.0) == (1, 1)
+    breaker.paced(5, 0.0, slow=True)
+    assert breaker.cause is Cause.SLOW
 
 
 def test_opened_by_hand_again_it_is_open_for_as_long_as_was_said_last() -> None:

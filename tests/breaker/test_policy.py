@@ -40,6 +40,7 @@ P, T, K = Scope.PROVIDER, Scope.TARGET, Scope.CREDENTIAL
         (P, Seen(0, 5, 0, below=5, models=1), None),
         (P, Seen(0, 5, 0, below=5, models=2), Cause.RATE),
         (P, Seen(0, 6, 0, below=5, models=2), None),
+        (P, Seen(0, 0, 0, below=10), None),
         (P, Seen(0, 4, 0, below=5, models=2), None),
         (P, Seen(1, 5, 2, below=3, models=2), Cause.RATE),
         (P, Seen(1, 5, 2, below=3, models=1), None),
@@ -65,6 +66,7 @@ def test_what_trips(scope: Scope, seen: Seen, cause: Cause | None) -> None:
     ("scope", "seen", "last", "expected"),
     [
         (T, Seen(5, 0, 5), "503 overloaded", Trip(Cause.CONSECUTIVE, "5 failures in a row, last: 503 overloaded")),
+        (T, Seen(6, 0, 5), "", Trip(Cause.CONSECUTIVE, "6 failures in a row")),
         (T, Seen(5, 0, 5), "", Trip(Cause.CONSECUTIVE, "5 failures in a row")),
         (T, Seen(1, 4, 6), "503", Trip(Cause.RATE, "6 of 10 requests failed in 60 s, last: 503")),
         (P, Seen(1, 4, 6), "refused", Trip(Cause.HOST_RATE, "6 of 10 requests failed in 60 s, last: refused")),
@@ -89,6 +91,17 @@ def test_reasons_people_understand(scope: Scope, seen: Seen, last: str, expected
 def test_a_single_failure_that_trips_is_no_row() -> None:
     found = trip(T, Seen(1, 0, 1), Breakers(failure_threshold=1), "503")
     assert found == Trip(Cause.CONSECUTIVE, "a failure, last: 503")
+
+
+def test_two_are_a_row() -> None:
+    assert trip(T, Seen(2, 0, 2), Breakers(failure_threshold=2), "") == Trip(Cause.CONSECUTIVE, "2 failures in a row")
+
+
+def test_what_was_not_seen_is_none_and_does_not_change() -> None:
+    assert Seen(1, 2, 3) == Seen(1, 2, 3, below=0, models=0, slow=0, timed=0)
+    for struct, field in ((Seen(1, 2, 3), "slow"), (Trip(Cause.SLOW, "why"), "reason")):
+        with pytest.raises(AttributeError):
+            setattr(struct, field, 1)
 
 
 def test_seconds_are_shown_as_people_write_them() -> None:

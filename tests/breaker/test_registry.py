@@ -91,7 +91,7 @@ def test_what_a_refusal_says(verdict: Verdict, key: str, kind: str, status: int,
 def test_a_hold_off_says_so_in_words() -> None:
     world = World()
     world.attempt(LIMITED)
-    assert world.refused().reason == "p/a asked not to be called for a while (429)"
+    assert world.refused().reason == "it asked not to be called for a while (429)"
 
 
 def test_the_longest_wait_is_told() -> None:
@@ -258,19 +258,20 @@ def test_reads_create_nothing_and_move_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("good", "bad", "ill"), [(0, 4, False), (0, 5, True), (3, 1, False), (7, 2, True), (8, 2, False)]
+    ("verdicts", "ill"),
+    [("FSFS", False), ("FSFSF", True), ("FSFSSSSSS", True), ("FSFSSSSSSS", False), ("SSSSF", False)],
 )
-def test_ill_is_unhealthy_with_no_breaker_in_between(good: int, bad: int, ill: bool) -> None:
-    world = World(failure_threshold=100)
-    world.attempt(SUCCESS, times=good)
-    world.attempt(ILL, times=bad)
+def test_ill_is_unhealthy_with_no_breaker_in_between(verdicts: str, ill: bool) -> None:
+    world = World(failure_threshold=2)
+    for letter in verdicts:
+        world.attempt(SUCCESS if letter == "S" else ILL)
     assert world.registry.ill("p", "a", 0.0) is ill
     world.registry.open("p", "a", 0.0, 1.0)
     assert world.registry.ill("p", "a", 0.0) is False
 
 
 def test_an_ill_target_whose_provider_was_never_judged() -> None:
-    world = World(mode=Mode.OFF)
+    world = World(mode=Mode.OFF, failure_threshold=5)
     world.attempt(ILL, times=5)
     assert world.registry.breaker("p") is None
     assert world.registry.ill("p", "a", 0.0) is True

@@ -15,8 +15,9 @@ ILL = Verdict(Status.ERROR, Blame.TARGET)
 DOWN = Verdict(Status.NETWORK_ERROR, Blame.PROVIDER)
 
 
-def fresh() -> TargetState:
-    return TargetState("groq", "llama", Breaker(Scope.TARGET, "groq", "llama", Breakers(), Company(lambda: 0.0, None)))
+def fresh(knobs: Breakers | None = None) -> TargetState:
+    company = Company(lambda: 0.0, None)
+    return TargetState("groq", "llama", Breaker(Scope.TARGET, "groq", "llama", knobs or Breakers(), company))
 
 
 def outcome(verdict: Verdict, at: float = 1000.0, first_byte: float | None = 0.1) -> Outcome:
@@ -94,7 +95,18 @@ def test_health_for_routing(good: int, bad: int, health: Health) -> None:
     standing = state.standing(25.0)
     assert standing.health is health
     assert standing.success_rate == (good / (good + bad) if good + bad else None)
-    assert state.ill(25.0) == (health is Health.UNHEALTHY)
+    assert state.ill(25.0) == (health is Health.UNHEALTHY and bad >= 5)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "threshold", "ill"),
+    [(2, 3, 3, True), (2, 3, 2, True), (2, 3, 4, False), (1, 3, 3, False), (13, 3, 3, False), (11, 3, 3, True)],
+)
+def test_fewer_failures_than_trip_are_left_to_the_breaker(good: int, bad: int, threshold: int, ill: bool) -> None:
+    state = fresh(Breakers(failure_threshold=threshold))
+    for verdict in [SUCCESS] * good + [ILL] * bad:
+        state.add(outcome(verdict), 0, 1.0)
+    assert state.ill(1.0) is ill
 
 
 def test_the_mean_first_byte_is_of_successes_that_had_one() -> None:

@@ -7,8 +7,10 @@ import copy
 import pytest
 
 from breaker.breaker import Breaker, Company
+from breaker.circuit import Circuit
 from breaker.transition import Cause, Scope, Transition
 from breaker.transitions import TABLE, Event, IllegalEventError, State, after
+from breaker.window import Window
 from config.settings import Breakers
 
 CLOSED, OPEN, HALF_OPEN = State.CLOSED, State.OPEN, State.HALF_OPEN
@@ -95,16 +97,11 @@ def breaker_in(state: State, told: list[Transition]) -> Breaker:
     return breaker
 
 
-def everything(breaker: Breaker) -> dict[str, object]:
-    """Every attribute, what is inside the window and the trials included."""
-    found = {name: getattr(breaker, name) for name in Breaker.__slots__ if name not in {"_company", "_circuit"}}
-    window = {name: copy.copy(getattr(breaker._window, name)) for name in type(breaker._window).__slots__}
-    return found | {
-        "_window": window,
-        "_trials": dict(breaker._trials),
-        "state": breaker.state,
-        "shared": breaker._company.generation,
-    }
+def everything(thing: object) -> object:
+    """All that a breaker holds, what is inside its window and its company too."""
+    if isinstance(thing, Breaker | Company | Window):
+        return {name: everything(getattr(thing, name)) for name in type(thing).__slots__}
+    return thing.state if isinstance(thing, Circuit) else copy.copy(thing)
 
 
 @pytest.mark.parametrize(("state", "event"), ILLEGAL)

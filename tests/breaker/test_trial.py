@@ -164,7 +164,7 @@ def test_first_content_that_comes_too_late_fails_such_a_trial(first_byte: float 
     permit.proved(world.now, first_byte)
     assert world.state("p", "a") is after
     if after is OPEN:
-        assert world.told[-1].reason == "a trial failed: first content after 30 s"
+        assert world.told[-1].reason == "a trial failed: first content after 30.1 s"
     world.settle(permit, SUCCESS, streamed=True, first_byte=first_byte)
 
 

@@ -160,6 +160,8 @@ class Matrix:
         for move in moves:
             scope = turn.opens or stage.open_scope
             self.book["transitions"][scope, stage.provider("a"), *move] += 1
+        for letter, one in turn.trips:
+            self.book["transitions"][one, stage.provider(letter), "closed", "open", "consecutive"] += 1
         stage.open_scope = turn.opens
 
     async def check_records(self, stage: Stage) -> None:

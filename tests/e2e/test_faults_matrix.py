@@ -14,14 +14,13 @@ import pytest
 import pytest_asyncio
 from msgspec import Struct
 
-from tests.e2e.faults import MAX_WAIT, OPEN_FOR, THRESHOLD, Cell, Place, Turn
+from tests.e2e.faults import MAX_WAIT, OPEN_FOR, THRESHOLD, Cell, Place, Turn, but
 from tests.e2e.matrix import Matrix, open_matrix
+from tests.e2e.usual import GOOD, SHORT
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LIMIT = "0.4 s"
-SHORT = {"timeouts": dict.fromkeys(("first_byte", "idle", "answer"), "400ms")}
-GOOD = Place()
 BROKEN = "connection (closed|reset) by the provider"
 
 
@@ -331,7 +330,7 @@ def outage(row: Row, paired: bool) -> tuple[Turn, ...]:
             continue
         by = "" if row.body == "own" else "a"
         turn = Turn(saw="a" * tries, by=by, status=row.status, body=row.body, end=row.end, says=row.message)
-        turns.append(_but(turn, opens=opens))
+        turns.append(but(turn, opens=opens))
     kind = "credential" if row.scope == "credential" else "open"
     if paired:
         turns.append(Turn(saw="b", by="b", cause=kind, opens=row.scope))
@@ -357,10 +356,6 @@ def outage(row: Row, paired: bool) -> tuple[Turn, ...]:
     return tuple(turns)
 
 
-def _but(turn: Turn, **changes: Any) -> Turn:
-    return Turn(**{name: getattr(turn, name) for name in turn.__struct_fields__} | changes)
-
-
 def _limited(script: str) -> Place:
     return Place(script=script, result="rate_limited", message=r"429 rate_limit_exceeded: .*")
 
@@ -376,7 +371,7 @@ def special(kind: str) -> list[Cell]:
     """Faults that end by themselves: rate limits, and a provider that fails but once."""
     form = "streamed" if kind.endswith("/s") else "plain"
     long, silent = _limited("rate-limit-30"), _limited("rate-limit")
-    soon = _limited("once@fault=rate-limit@retry=0.5")
+    soon = but(_limited("once@fault=rate-limit@retry=0.5"), like="ok")
     hiccup = Place(script="once@fault=fail-500", message="500 .*", like="ok")
     once = Turn(saw="aa", by="a", results=("error", "success"))
     well = Turn(saw="a", by="a", results=("success",))
@@ -402,16 +397,12 @@ def special(kind: str) -> list[Cell]:
         Cell(
             name=f"{name}, {form}, {'pair' if paired else 'alone'}",
             kind=kind,
-            places=(_like_ok(place) if place is soon else place, *([GOOD] if paired else [])),
+            places=(place, *([GOOD] if paired else [])),
             turns=turns,
             grouped=paired or form == "streamed",
         )
         for name, paired, place, turns in named
     ]
-
-
-def _like_ok(place: Place) -> Place:
-    return Place(script=place.script, result=place.result, message=place.message, like="ok")
 
 
 CELLS: list[Cell] = [

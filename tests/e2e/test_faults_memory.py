@@ -126,7 +126,8 @@ AFTERWARDS = [
     cell(
         "afterwards: our own key for the other is bad",
         (but(ILL, more={"breakers": {"mode": "off"}}), BROKEN_KEY),
-        *([Turn(saw="aab", by="b", status=401, cause="error")] * 3),
+        *([Turn(saw="aab", by="b", status=401, cause="error")] * 2),
+        Turn(saw="aab", by="b", status=401, cause="error", trips=(("b", "credential"),)),
         STAYED,
     ),
 ]
@@ -146,12 +147,12 @@ ONE_OF_TWO = ("open", "half_open", "waited")
 RECOVERING = [
     cell(
         "unhealthy: left for something unknown, but for every twentieth request",
-        (FLAKY, GOOD),
+        (but(FLAKY, script="flaky@every=3"), GOOD),
         Turn(saw="a", by="a"),
-        AGAIN,
-        AGAIN,
+        # As many failures as would trip the breaker in a row; fewer are left to it.
+        *([Turn(saw="a", by="a"), AGAIN] * 5),
         *([Turn(saw="b", by="b", cause="unhealthy")] * 19),
-        AGAIN,
+        Turn(saw="a", by="a"),
         Turn(saw="b", by="b", cause="unhealthy"),
     ),
     cell("unhealthy: nothing better is there", (FLAKY,), Turn(saw="a", by="a"), AGAIN, AGAIN, AGAIN, AGAIN),

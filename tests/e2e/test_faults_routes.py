@@ -118,6 +118,14 @@ PINNED = [
         kind="generate",
         body=b'{"contents": [], "cachedContent": "cachedContents/1"}',
     ),
+    cell("pinned: an encoded body", (ILL, GOOD), but(STAYED, fields=(b"Content-Encoding: identity",))),
+    cell(
+        "pinned: in the background",
+        (but(ILL, script="fail-500", message="500 .*"), GOOD),
+        but(STAYED, saw="a", status=500),
+        kind="responses",
+        body=own(input='"hi"', background="true"),
+    ),
     cell(
         "not pinned: null",
         (ILL, GOOD),
@@ -157,6 +165,15 @@ ONCE_ONLY = [
     cell("audio/s: target open", (GOOD, GOOD), STRAIGHT, kind="audio/s"),
     cell("edits: target open", (GOOD, GOOD), STRAIGHT, kind="edits"),
     cell("speech: target open", (GOOD, GOOD), STRAIGHT, kind="speech"),
+    cell(
+        "fal: 500",
+        (but(ILL, script="fail-500", message="500 .*"), GOOD),
+        but(STAYED, saw="a", status=500),
+        kind="fal",
+    ),
+    cell("fal: 429", (LIMITED, GOOD), Turn(saw="ab", by="b", cause="rate_limited"), kind="fal"),
+    cell("fal: target open", (GOOD, GOOD), STRAIGHT, kind="fal"),
+    cell("fal: target open, alone", (GOOD,), SHUT, kind="fal"),
 ]
 OTHER_KINDS = ("completions/s", "responses", "responses/s", "embeddings", "messages", "messages/s")
 GOOGLES = ("generate", "generate/s", "generate/a")

@@ -54,7 +54,7 @@ async def test_open_is_503_until_the_next_trial(scene: Scene, dialect: str, stre
     assert opened["reason"] in said, "what was seen"
     assert "503" in said
     assert len(pair.tries) == seen
-    assert got.header("x-detour-provider") == pair.first
+    assert (got.header("x-detour-provider"), got.header("x-detour-model")) == (pair.first, pair.model)
     assert got.header("x-detour-attempts") == "0"
     assert got.header("x-detour-rerouted-from") is None
     assert re.fullmatch(r"detour;dur=\d+\.\d(, upstream;dur=0\.0)?", got.header("server-timing") or "")

@@ -9,7 +9,7 @@ from breaker.outcome import Retry
 from breaker.permit import Rejection
 from breaker.target import Standing
 from config.words import Strategy
-from proxy.plan import Candidate, least_bad, ranked, suits
+from proxy.plan import ANYTHING, Candidate, least_bad, ranked
 
 H, U, D, B = Health.HEALTHY, Health.UNKNOWN, Health.DEGRADED, Health.UNHEALTHY
 
@@ -75,22 +75,36 @@ def test_the_least_bad_is_the_one_whose_trial_is_soonest() -> None:
     assert least_bad([]) is None
 
 
+def test_anything_suits_until_something_failed() -> None:
+    assert ANYTHING.suits("p", None)
+    for retry in (Retry.ANY, Retry.OTHER_TARGET, Retry.NEVER):
+        assert ANYTHING.after(retry, "p", 1000) is ANYTHING
+
+
+def test_a_provider_whose_key_was_refused_is_asked_no_more() -> None:
+    wanted = ANYTHING.after(Retry.OTHER_PROVIDER, "p", None).after(Retry.ANY, "q", None)
+    assert not wanted.suits("p", None)
+    assert wanted.suits("q", None)
+    assert not wanted.after(Retry.OTHER_PROVIDER, "q", None).suits("p", None)
+
+
 @pytest.mark.parametrize(
-    ("retry", "same_provider", "window", "needed", "expected"),
+    ("too_small", "window", "expected"),
     [
-        (Retry.ANY, True, None, None, True),
-        (Retry.ANY, False, None, None, True),
-        (Retry.OTHER_TARGET, True, None, None, True),
-        (Retry.OTHER_PROVIDER, True, None, None, False),
-        (Retry.OTHER_PROVIDER, False, None, None, True),
-        (Retry.LARGER_WINDOW, False, 200_000, 128_000, True),
-        (Retry.LARGER_WINDOW, False, 128_000, 128_000, False),
-        (Retry.LARGER_WINDOW, False, 8_000, 128_000, False),
-        (Retry.LARGER_WINDOW, True, 200_000, None, True),
-        (Retry.LARGER_WINDOW, False, None, None, False),
-        (Retry.LARGER_WINDOW, False, None, 8_000, False),
-        (Retry.NEVER, False, None, None, False),
+        ((128_000,), 200_000, True),
+        ((128_000,), 128_000, False),
+        ((128_000,), None, False),
+        ((None,), 8_000, True),
+        ((None,), None, False),
+        ((128_000, 8_000), 64_000, False),
+        ((8_000, 128_000), 64_000, False),
+        ((8_000, None), 64_000, True),
     ],
 )
-def test_what_suits(retry: Retry, same_provider: bool, window: int | None, needed: int | None, expected: bool) -> None:
-    assert suits(retry, same_provider=same_provider, window=window, needed=needed) is expected
+def test_a_prompt_goes_to_larger_windows_only(
+    too_small: tuple[int | None, ...], window: int | None, expected: bool
+) -> None:
+    wanted = ANYTHING
+    for tokens in too_small:
+        wanted = wanted.after(Retry.LARGER_WINDOW, "p", tokens).after(Retry.ANY, "q", 1_000_000)
+    assert wanted.suits("p", window) is expected
