@@ -85,11 +85,23 @@ def test_which_model_it_was_is_in_the_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    ("second", "trips"), [(0.0, True), (53.9, True), (59.9, True), (60.0, False), (65.0, False), (1e6, False)]
+    ("first", "second", "trips"),
+    [
+        (0.0, 0.0, True),
+        (0.0, 53.9, True),
+        (0.0, 59.9, True),
+        (0.0, 60.0, False),
+        (5.9, 59.9, True),
+        (5.9, 60.0, False),
+        (6.0, 60.0, True),
+        (6.0, 66.0, False),
+        (0.0, 1e6, False),
+    ],
 )
-def test_the_other_model_has_to_have_failed_within_the_window(second: float, trips: bool) -> None:
+def test_the_other_model_has_to_have_failed_within_the_window(first: float, second: float, trips: bool) -> None:
+    """In the same steps as the window itself: buckets of 6 s on the clock."""
     world = World()
-    world.hear("b", ILL, 0.0)
+    world.hear("b", ILL, first)
     for _ in range(4):
         world.hear("a", ILL, second)
     assert bool(world.causes) == trips
@@ -150,6 +162,20 @@ def test_a_late_failure_makes_no_second_model() -> None:
         world.hear("a", ILL, 1.0)
     assert world.causes == [Cause.MANUAL]
     assert world.breaker.counts(1.0) == (0, 4)
+
+
+def test_moves_of_other_breakers_make_no_failure_late() -> None:
+    world = World()
+    for model in "aaab":
+        world.hear(model, ILL, 1.0, generation=5)
+    assert world.causes == [Cause.RATE]
+
+
+def test_no_more_than_two_models_are_remembered() -> None:
+    world = World(Breakers(failure_threshold=1000, min_requests=1000))
+    for number in range(100):
+        world.hear(f"m{number}", ILL, 1.0)
+    assert [model for model, _ in world.breaker.failed_models] == ["m98", "m99"]
 
 
 def test_the_hosts_successes_are_those_of_all_models() -> None:

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.caller import ask
-from tests.e2e.faults import Place, Turn, but
+from tests.e2e.faults import THRESHOLD, Place, Turn, but
 from tests.e2e.matrix import Matrix, open_matrix, post_admin
 from tests.e2e.usual import (
     BROKEN_KEY,
@@ -147,12 +147,12 @@ ONE_OF_TWO = ("open", "half_open", "waited")
 RECOVERING = [
     cell(
         "unhealthy: left for something unknown, but for every twentieth request",
-        (but(FLAKY, script="flaky@every=3"), GOOD),
+        (FLAKY, GOOD),
         Turn(saw="a", by="a"),
         # As many failures as would trip the breaker in a row; fewer are left to it.
-        *([Turn(saw="a", by="a"), AGAIN] * 5),
+        *([AGAIN] * THRESHOLD),
         *([Turn(saw="b", by="b", cause="unhealthy")] * 19),
-        Turn(saw="a", by="a"),
+        AGAIN,
         Turn(saw="b", by="b", cause="unhealthy"),
     ),
     cell("unhealthy: nothing better is there", (FLAKY,), Turn(saw="a", by="a"), AGAIN, AGAIN, AGAIN, AGAIN),
