@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
@@ -202,7 +202,13 @@ class Jumping(Breaking):
 def run(machine: type[Breaking], examples: int) -> None:
     run_state_machine_as_test(
         machine,
-        settings=settings(max_examples=examples, stateful_step_count=STEPS, deadline=None, print_blob=True),
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=STEPS,
+            deadline=None,
+            print_blob=True,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
     )
 
 
