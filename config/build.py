@@ -40,7 +40,7 @@ def build(settings: Settings, environ: Mapping[str, str], problems: list[Problem
         target_timeouts=limits,
         tiers=_tiers(members),
         targets=frozenset(limits),
-        stand_ins=_stand_ins(groups.values()),
+        stand_ins=_stand_ins(groups.values(), providers),
         windows=windows,
         adds_credentials=settings.listen.loopback or settings.open or settings.client_token is not None,
         client_token=settings.client_token,
@@ -143,15 +143,19 @@ def _windows(groups: _Members) -> dict[tuple[str, str], int]:
     return windows
 
 
-def _stand_ins(groups: Iterable[Group]) -> dict[tuple[str, str], tuple[Target, ...]]:
-    """For each target that shares a group with others, these others: of all its groups, each once."""
+def _stand_ins(groups: Iterable[Group], providers: Mapping[str, Provider]) -> dict[tuple[str, str], tuple[Target, ...]]:
+    """For each target that shares a group with others, these others: of all its groups, each once.
+
+    Another provider than the caller asked for can be asked with a credential of its own alone.
+    """
+    able = {name for name, provider in providers.items() if provider.configured and not provider.missing_variables}
     found: dict[tuple[str, str], dict[tuple[str, str], Target]] = {}
     for group in groups:
         members = {(target.provider, target.model): target for target in group.targets}
         for key in members:
             others = found.setdefault(key, {})
             for other, target in members.items():
-                if other != key:
+                if other != key and (other[0] == key[0] or other[0] in able):
                     others.setdefault(other, target)
     return {key: tuple(others.values()) for key, others in found.items() if others}
 

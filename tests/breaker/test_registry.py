@@ -7,7 +7,7 @@ import math
 import pytest
 
 from breaker.health import Health
-from breaker.outcome import NO_MODEL, OTHER_MODEL, SUCCESS, Blame, Status, Verdict
+from breaker.outcome import NO_MODEL, OTHER_MODEL, SUCCESS, Blame, Neutral, Status, Verdict
 from breaker.registry import Registry
 from breaker.target import Standing
 from breaker.transition import Cause, Scope
@@ -150,6 +150,17 @@ def test_a_hold_off_lets_no_trial_through() -> None:
     world.now = 10.0
     assert world.refused().kind == "hold_off"
     assert world.state("p", "a") is OPEN
+
+
+@pytest.mark.parametrize("blame", list(Blame))
+def test_what_is_neutral_is_no_failure_of_anything(blame: Blame) -> None:
+    world = World(failure_threshold=1, min_requests=1)
+    world.attempt(ILL, model="b")
+    world.attempt(SUCCESS, key=KEY)
+    world.told.clear()
+    for kind in Neutral:
+        world.attempt(Verdict(kind, blame), key=KEY, times=3)
+    assert world.causes == []
 
 
 def test_the_name_for_all_others_has_no_breaker() -> None:

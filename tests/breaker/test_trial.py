@@ -70,6 +70,8 @@ TRIALS: list[tuple[str, str, Verdict, State]] = [
             (DOWN, FAILED),
             (LEFT, NOTHING),
             (Verdict(Neutral.POLICY), NOTHING),
+            (Verdict(Neutral.POLICY, Blame.TARGET), NOTHING),
+            (Verdict(Neutral.POLICY, Blame.PROVIDER), NOTHING),
             (Verdict(Status.TIMEOUT, Blame.NOBODY), NOTHING),
         ]
     ),
@@ -244,6 +246,7 @@ def test_first_content_of_a_trial_from_before_a_relapse_makes_it_no_younger() ->
         (Verdict(Status.ERROR), {"streamed": True, "first_byte": None, "response_time": 99.0}, False),
         (LEFT, {"streamed": True, "first_byte": None, "response_time": 30.1}, True),
         (LEFT, {"streamed": True, "first_byte": None, "response_time": 30.0}, False),
+        (LEFT, {"streamed": True, "first_byte": None, "response_time": 2.0}, False),
         (LEFT, {"streamed": True, "first_byte": 1.0, "response_time": 99.0}, False),
         (LEFT, {"streamed": False, "first_byte": None, "response_time": 99.0}, False),
         (LEFT, {"streamed": True, "first_byte": None, "response_time": 99.0, "reasoning": True}, False),

@@ -64,11 +64,15 @@ models:
 """
 
 
+KEYS = {name: "sk-of-a-usual-length" for name in ("GROQ_API_KEY", "XAI_API_KEY", "OPENAI_API_KEY")}
+
+
 def test_what_could_stand_in_for_a_target() -> None:
-    config = load_text(SHARED, {})
+    """Vertex, without a credential, stands in for nobody; what it is asked for can go elsewhere."""
+    config = load_text(SHARED, KEYS)
     found = {key: [(t.provider, t.model) for t in targets] for key, targets in config.stand_ins.items()}
     a, b, c, d = ("groq", "a"), ("xai", "b"), ("google-vertex", "c"), ("openai", "d")
-    assert found == {a: [b, c, d], b: [a, c, d], c: [a, b], d: [b, a]}
+    assert found == {a: [b, d], b: [a, d], c: [a, b], d: [b, a]}
     for key, targets in config.stand_ins.items():
         for target in targets:
             assert target.timeouts == config.timeouts(target.provider, target.model), key
@@ -80,11 +84,17 @@ models:
   one: {targets: [groq/a, {target: xai/b, prefill: true}]}
   two: {targets: [groq/a, {target: xai/b, prefill: false}]}
 """
-    assert [target.prefill for target in load_text(text, {}).stand_ins["groq", "a"]] == [True]
+    assert [target.prefill for target in load_text(text, KEYS).stand_ins["groq", "a"]] == [True]
+
+
+def test_another_model_of_the_same_provider_stands_in_without_a_credential_of_ours() -> None:
+    config = load_text("models: {one: {targets: [groq/a, groq/b, xai/c]}}", {})
+    assert [target.model for target in config.stand_ins["groq", "a"]] == ["b"]
+    assert ("xai", "c") not in config.stand_ins
 
 
 def test_the_first_context_window_that_is_said_holds_in_every_group() -> None:
-    config = load_text(SHARED, {})
+    config = load_text(SHARED, KEYS)
     assert config.windows == {("xai", "b"): 8, ("openai", "d"): 5, ("groq", "a"): 9}
     every = [t for group in config.groups.values() for t in group.targets]
     every += [t for targets in config.stand_ins.values() for t in targets]
