@@ -212,14 +212,14 @@ class Registry:
         host = self._panel.hosts.get(permit.provider)
         if host is None and verdict.counted:
             host = self._panel.host(permit.provider)
-        if host is not None and host.breaker not in tried:
+        if host is not None and verdict.counted and host.breaker not in tried:
             host.add(outcome, permit.model, generation, now)
         if target is not None and target.breaker not in tried:
             breaker = target.breaker
             pace = slow(outcome, knobs.slow_first_byte) if (target.provider, target.model) in self._stand_ins else None
             if verdict.status is _SUCCESS:
                 breaker.good(generation, now)
-            elif verdict.blame is Blame.TARGET:
+            elif verdict.counted and verdict.blame is Blame.TARGET:
                 breaker.bad(generation, now, verdict.message, verdict.http_status)
             if pace is not None:
                 breaker.paced(generation, now, slow=pace)
@@ -238,7 +238,7 @@ class Registry:
             for one in self._panel.of_key(*place):
                 if one not in tried:
                     one.good(permit.generation, now)
-        elif permit.key and verdict.blame in _KEYS:
+        elif permit.key and verdict.counted and verdict.blame in _KEYS:
             model = permit.model if verdict.blame is Blame.TARGET_CREDENTIAL else None
             one = self._panel.credential((permit.provider, model, permit.key))
             if one not in tried:

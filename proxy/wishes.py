@@ -21,7 +21,7 @@ AHEAD: Final = 0.25
 """Seconds by which we are quicker than the client's own limit."""
 
 LEAST: Final = 0.05
-"""Seconds that even the most impatient client waits here."""
+"""Seconds that must be left of a client's patience; a limit too short for that is for the client alone to keep."""
 
 LONGEST_DEADLINE: Final = 86_400_000
 """Milliseconds of the longest deadline; more is a mistake of the caller's."""
@@ -55,11 +55,11 @@ def wishes(scan: Scan) -> Wishes:
     for name, value in scan.kept:
         if len(name) in _LENGTHS and name.lower() in _PATIENCE:
             seconds = _number(value)
-            if seconds is not None and seconds > 0:
+            if seconds is not None and seconds - AHEAD >= LEAST:
                 patience = min(patience or seconds, seconds)
     if patience is None and not scan.detour:
         return NONE
-    return Wishes(_deadline(scan), None if patience is None else max(patience - AHEAD, LEAST), _stays(scan))
+    return Wishes(_deadline(scan), None if patience is None else patience - AHEAD, _stays(scan))
 
 
 def _deadline(scan: Scan) -> float | None:

@@ -370,8 +370,9 @@ class Model:
             self.stamp(leave)
 
     def settle(self, leave: Leave, outcome: Outcome, now: float) -> None:
-        if isinstance(outcome.verdict.status, Status) and leave.model != OTHER_MODEL:
-            self.tracked.add((leave.provider, leave.model))
+        target = (leave.provider, leave.model)
+        if self.matters(target, outcome) and leave.model != OTHER_MODEL:
+            self.tracked.add(target)
         self.hold(leave, outcome, now)
         for at, generation in leave.generations.items():
             if not self.exists_for(at, outcome):
@@ -382,15 +383,18 @@ class Model:
                 machine.settle(outcome, now, trial=trial)
         self.route(leave, outcome, now)
 
+    def matters(self, target: tuple[str, str | None], outcome: Outcome) -> bool:
+        """Whether a target is known from then on: what counts, and what is too slow where that trips."""
+        slow = target in self.stand_ins and slowness(outcome, self.of(target[0]))
+        return isinstance(outcome.verdict.status, Status) or bool(slow)
+
     def exists_for(self, at: Key, outcome: Outcome) -> bool:
-        """Whether there is such a breaker by now: a key's comes with its first failure, others with what counts."""
+        """Whether there is such a breaker by now: a key's comes with its first failure."""
         if at in self.machines:
             return True
-        fresh = Machine(at, self.of(at[0]), self)
         if scope(at) == "credential":
-            return fresh.hears(outcome) is False
-        slow = at[:2] in self.stand_ins and slowness(outcome, fresh.knobs) is not None
-        return isinstance(outcome.verdict.status, Status) or slow
+            return Machine(at, self.of(at[0]), self).hears(outcome) is False
+        return self.matters(at[:2], outcome)
 
     def hold(self, leave: Leave, outcome: Outcome, now: float) -> None:
         verdict = outcome.verdict

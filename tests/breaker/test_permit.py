@@ -52,7 +52,9 @@ def test_open_permits_are_counted_and_end_once(steps: list[str]) -> None:
         assert not any(permit.out for permit in back)
 
 
-@pytest.mark.parametrize(("provider", "model"), [("openai", "llama"), ("groq", "Llama"), ("groq", NO_MODEL)])
+@pytest.mark.parametrize(
+    ("provider", "model"), [("openai", "llama"), ("aaaa", "llama"), ("groq", "Llama"), ("groq", NO_MODEL)]
+)
 def test_the_outcome_of_another_target_is_refused_and_changes_nothing(provider: str, model: str) -> None:
     registry = Registry(tracked=10)
     permit = admitted(registry)
@@ -86,6 +88,8 @@ def test_a_rejection_says_why_and_until_when() -> None:
     rejection = Rejection("breaker open", 12.5, 503, "open", Scope.PROVIDER)
     assert (rejection.reason, rejection.retry_after, rejection.status) == ("breaker open", 12.5, 503)
     assert (rejection.kind, rejection.scope) == ("open", Scope.PROVIDER)
+    with pytest.raises(AttributeError):
+        rejection.status = 200  # type: ignore[misc]
 
 
 def trial(registry: Registry) -> Permit:

@@ -154,3 +154,10 @@ def test_the_smallest_window_there_is() -> None:
     window.add(0, 0.5)
     assert window.counts(0.9) == [1]
     assert window.counts(1.0) == [0]
+
+
+def test_a_time_on_the_edge_is_in_the_bucket_that_begins_there() -> None:
+    window = Window(60.0, WIDTH)
+    for at in (1.0, 6.0, 12.0):
+        window.add(0, at)
+    assert [sum(window.counts(at)) for at in (59.9, 60.0, 65.9, 66.0, 71.9, 72.0)] == [3, 2, 2, 1, 1, 0]

@@ -64,7 +64,7 @@ models:
 """
 
 
-KEYS = {name: "sk-of-a-usual-length" for name in ("GROQ_API_KEY", "XAI_API_KEY", "OPENAI_API_KEY")}
+KEYS = dict.fromkeys(("GROQ_API_KEY", "XAI_API_KEY", "OPENAI_API_KEY"), "sk-of-a-usual-length")
 
 
 def test_what_could_stand_in_for_a_target() -> None:

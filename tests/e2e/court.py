@@ -23,7 +23,7 @@ from proxy.fake import FakeProvider, Seen
 from tests.e2e.caller import Got, ask, request
 from tests.e2e.kinds import Kind
 from tests.e2e.said import cut_event, event_message, own_message, quiet
-from tests.e2e.world import PATIENCE, Detour, detour
+from tests.e2e.world import ALONE, PATIENCE, Detour, detour
 
 PROVIDERS = {"openai": 260, "anthropic": 70, "gemini": 120, "fal": 70}
 PREFIXES = {"openai": "/v1", "anthropic": "/v1", "gemini": "/v1beta", "fal": ""}
@@ -251,7 +251,7 @@ async def open_court(
             for number in range(1, many[dialect] + 1)
         }
         made = sections(fake.url) if sections is not None else {}
-        config: dict[str, Any] = {"log": {"format": "json"}} | more | made
+        config: dict[str, Any] = ALONE | {"log": {"format": "json"}} | more | made
         config["providers"] = entries | config.get("providers", {})
         async with detour(config, path=folder / "detour.yaml") as running:
             court = Court(fake, running)

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.world import PATIENCE, Detour, Peer, RawUpstream, client, detour, eventually
+from tests.e2e.world import ALONE, PATIENCE, Detour, Peer, RawUpstream, client, detour, eventually
 
 LANES = 240
 DARK = 12
@@ -147,7 +147,7 @@ async def open_lanes(folder: Path, *, env: dict[str, str] | None = None, **secti
             f"lane{number}": {"base_url": f"{upstream.url}/v1", "dialect": "openai"}
             for number, upstream in enumerate(upstreams)
         }
-        config = {"timeouts": TIMEOUTS, "log": {"format": "json"}} | sections
+        config = ALONE | {"timeouts": TIMEOUTS, "log": {"format": "json"}} | sections
         # Behind the last of them TLS is spoken, were it not that a RawUpstream never does.
         for number in range(LANES - DARK, LANES):
             providers[f"dark{number}"] = {

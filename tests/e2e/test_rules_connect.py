@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from tests.e2e.authority import Authority
 from tests.e2e.lanes import OK, TIMEOUTS, Lane, values
-from tests.e2e.world import Detour, Peer, RawUpstream, client, detour
+from tests.e2e.world import ALONE, Detour, Peer, RawUpstream, client, detour
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -90,7 +90,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
             taken.bind(("127.0.0.1", 0))
             providers["refused"] = {"base_url": f"http://127.0.0.1:{taken.getsockname()[1]}/v1", "dialect": "openai"}
             providers["nowhere"] = {"base_url": "http://name.invalid/v1", "dialect": "openai"}
-            config = {"providers": providers, "timeouts": TIMEOUTS, "log": {"format": "json"}}
+            config = ALONE | {"providers": providers, "timeouts": TIMEOUTS, "log": {"format": "json"}}
             env = {"SSL_CERT_FILE": str(known.file)}
             running = await stack.enter_async_context(detour(config, path=folder / "detour.yaml", env=env))
             yield Site(running, upstreams, names)

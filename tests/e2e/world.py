@@ -153,6 +153,10 @@ async def detour(
     assert not running.complaints, running.complaints
 
 
+ALONE: dict[str, Any] = {"breakers": {"mode": "off"}, "retries": {"max_attempts": 1}}
+"""Sections with which a request is one attempt, whatever became of those before it: for tests of what one comes to."""
+
+
 def lab(url: str, **sections: Any) -> dict[str, Any]:
     """A configuration in which one origin stands for providers of every dialect."""
     timeouts = {
@@ -172,7 +176,7 @@ def lab(url: str, **sections: Any) -> dict[str, Any]:
         },
         "timeouts": timeouts,
     }
-    return config | sections
+    return ALONE | config | sections
 
 
 class Peer:
