@@ -42,16 +42,12 @@ UNSEEN: Final = Standing()
 
 
 class TargetState:
-    """One target as its own traffic shows it. `last_…_at` are Unix times, None while there was none."""
+    """One target as its own traffic shows it."""
 
     __slots__ = (
         "_failed",
         "_turns",
         "breaker",
-        "consecutive_failures",
-        "consecutive_successes",
-        "last_failure_at",
-        "last_success_at",
         "model",
         "provider",
         "since",
@@ -66,10 +62,6 @@ class TargetState:
         self.window = Window(SPAN, 4)
         self.since = 0
         """Generation of the breaker's last closing: older attempts say nothing about the target's health now."""
-        self.consecutive_failures = 0
-        self.consecutive_successes = 0
-        self.last_success_at: float | None = None
-        self.last_failure_at: float | None = None
         self._failed = False
         self._turns = 0
 
@@ -77,23 +69,15 @@ class TargetState:
         """Take in one outcome, at `now` on the monotonic clock, of an attempt let through at `generation`."""
         verdict = outcome.verdict
         status = verdict.status
+        if generation < self.since:
+            return
         if status is _SUCCESS:
-            self.consecutive_successes += 1
-            self.consecutive_failures = 0
-            self.last_success_at = outcome.at
-            if generation < self.since:
-                return
             counts = self.window.at(now)
             counts[_GOOD] += 1
             if outcome.first_byte is not None:
                 counts[_TIMED] += 1
                 counts[_MICROSECONDS] += int(outcome.first_byte * 1e6)
         elif isinstance(status, Status) and verdict.blame in _HEARD:
-            self.consecutive_failures += 1
-            self.consecutive_successes = 0
-            self.last_failure_at = outcome.at
-            if generation < self.since:
-                return
             self._failed = True
             self.window.add(_BAD, now)
 

@@ -75,7 +75,7 @@ def test_twice_is_refused_and_counts_once() -> None:
             again()
     state = registry.find("groq", "llama")
     assert state is not None
-    assert (state.consecutive_failures, state.consecutive_successes) == (1, 0)
+    assert state.window.counts(2.0)[:2] == [0, 1]
     assert registry.open_permits == 0
 
 

@@ -167,7 +167,7 @@ def test_a_name_that_went_starts_afresh() -> None:
     attempt(registry, "bad", FAILURE)
     state = registry.find("p", "bad")
     assert state is not None
-    assert state.consecutive_failures == 1
+    assert state.window.counts(1.0)[:2] == [0, 1]
 
 
 @pytest.mark.parametrize("verdict", [SUCCESS, FAILURE])
@@ -203,7 +203,7 @@ def test_neutral_outcomes_create_nothing_and_change_nothing(kind: Neutral) -> No
     assert names(registry) == {"known"}
     state = registry.find("p", "known")
     assert state is not None
-    assert (state.consecutive_failures, state.window.counts(1.0)[1]) == (1, 1)
+    assert state.window.counts(1.0)[:2] == [0, 1]
 
 
 def test_a_neutral_outcome_does_not_make_a_name_younger() -> None:
