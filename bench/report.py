@@ -141,7 +141,8 @@ def render(document: Document) -> str:
 # Benchmarks
 
 Taken {document["taken_at"]} by `make bench`: one run, one machine, everything on loopback. Each proxy has one core to
-itself; load and provider share another. Detour runs with everything on: it judges, times and counts every request.
+itself; load and provider share another. Detour runs with everything on: it judges, times and counts every request, and
+breakers and a model group are in force.
 
 Machine: {machine["processor"]}, {machine["cores"]} cores, {machine["memory_gib"]} GiB, {machine["distribution"]},
 Linux {machine["kernel"]}; load average before the run {machine["load_before"]}.

@@ -388,6 +388,7 @@ class Attempt:
             return
         self.ending = ending
         self.detail = detail
+        self.guide = None  # which leads back here: a circle would have to wait for the collector
         self.due = _INF
         self._watch.discard(self)
         self.relay.detach()

@@ -57,7 +57,6 @@ class Dispatch:
     __slots__ = (
         "_asked",
         "_attempt",
-        "_guide",
         "_plane",
         "_relay",
         "_request",
@@ -73,9 +72,7 @@ class Dispatch:
         request: Request,
         relay: Relay,
         asked: Asked,
-        guide: Guide,
     ) -> None:
-        self._guide = guide
         self._plane = plane
         self._request = request
         self._relay = relay
@@ -86,8 +83,10 @@ class Dispatch:
         self._attempt: Attempt | None = None
         self._upload: asyncio.Task[None] | None = None
 
-    async def to(self, step: Step, permit: Permit) -> Failure | None:
+    async def to(self, step: Step, permit: Permit, guide: Guide) -> Failure | None:
         """Make one attempt at one target; None when the client has what there is for it, good or bad.
+
+        `guide` is asked what could follow while the attempt is under way, and not kept.
 
         Raises:
             RefusedError: the client is to get this answer.
@@ -96,14 +95,14 @@ class Dispatch:
         self.attempts += 1
         self._relay.label = self._label(step)
         self._relay.spent = self.upstream_time
-        attempt = self._begin(step, permit)
+        attempt = self._begin(step, permit, guide)
         try:
             connection = self._idle(step) or await self._connect(step, attempt)
             if connection is not None:
                 self._write(step, attempt, connection)
                 await attempt.finished
                 if attempt.ending is _RESET and connection.stale and self._asked.replayable():
-                    attempt = await self._again(step, permit)
+                    attempt = await self._again(step, permit, guide)
             if attempt.failure is not None:
                 raise attempt.failure
             verdict = self._settle(step, attempt, permit)
@@ -141,7 +140,7 @@ class Dispatch:
 
     # -- sending ---------------------------------------------------------------------------------------------------
 
-    def _begin(self, step: Step, permit: Permit) -> Attempt:
+    def _begin(self, step: Step, permit: Permit, guide: Guide) -> Attempt:
         relay, peek, wishes = self._relay, self._asked.peek, self._asked.wishes
         limit = step.timeouts.stream_total if peek.stream else step.timeouts.total
         attempt = self._attempt = Attempt(
@@ -154,19 +153,19 @@ class Dispatch:
             total_due=relay.began_at + limit,
             model=step.model,
         )
-        attempt.guide = self._guide
+        attempt.guide = guide
         if permit.trials:
             attempt.trial = permit
         if wishes is not NONE:
             attempt.hurry(wishes)
         return attempt
 
-    async def _again(self, step: Step, permit: Permit) -> Attempt:
+    async def _again(self, step: Step, permit: Permit, guide: Guide) -> Attempt:
         """Send the request once more, on a fresh connection, because the idle one turned out to be dead.
 
         The provider never saw the request, so that was no attempt (semantics section 1).
         """
-        attempt = self._begin(step, permit)
+        attempt = self._begin(step, permit, guide)
         fresh = await self._connect(step, attempt)
         if fresh is not None:
             self._write(step, attempt, fresh)

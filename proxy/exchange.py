@@ -78,7 +78,7 @@ class Exchange:
             journey = Journey(self._plane, self._request, self._relay, asked)
             self._dispatch = journey.dispatch
             step, permit = journey.first() or await journey.wait_or_refuse()
-            failure = await journey.dispatch.to(step, permit)
+            failure = await journey.dispatch.to(step, permit, journey)
             if failure is not None or step.rewritten is not None:
                 await journey.go_on(failure)
         except RefusedError as stop:

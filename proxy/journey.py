@@ -66,7 +66,7 @@ class Journey:
         self._step = Step(provider, peek.model, limits, asked.key)
         """Where it is: at first the target that was asked for."""
         self._stand_ins: StandIns | None = None
-        self.dispatch = Dispatch(plane, request, relay, asked, self)
+        self.dispatch = Dispatch(plane, request, relay, asked)
         self._tried: tuple[Key, ...] = ()
         """Stand-ins that were tried."""
         self._again: tuple[Key, ...] = ()
@@ -97,7 +97,7 @@ class Journey:
     async def _try_again(self, last: Failure, permit: Permit) -> Failure | None:
         """Make a further attempt; where we cannot, the last provider's own answer is what there is."""
         try:
-            return await self.dispatch.to(self._step, permit)
+            return await self.dispatch.to(self._step, permit, self)
         except RefusedError:
             self._step = last.step
             self.dispatch.conclude(last)

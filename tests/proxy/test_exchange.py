@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 
 import pytest
@@ -12,9 +13,10 @@ from breaker.registry import Registry
 from config.load import load_text
 from config.settings import Breakers
 from proxy.connect import Connector
+from proxy.fake import FakeProvider
 from proxy.plane import DataPlane
 from proxy.pool import Pools
-from tests.e2e.world import client, post, split
+from tests.e2e.world import Peer, client, post, split
 from tests.proxy.kept import Kept
 
 FILE = """
@@ -89,3 +91,37 @@ async def test_a_head_beyond_its_bound_in_one_read() -> None:
     status, _, kept = await ask(Registry(tracked=1), post("/lab/v1/chat/completions", BODY, extra=fields))
     assert status == 431
     assert kept.answers[0].provider == ""
+
+
+async def test_a_request_leaves_nothing_for_the_collector() -> None:
+    """A circle of references would keep every request's body until the collector runs, and make it run for long."""
+    loop = asyncio.get_running_loop()
+    async with FakeProvider() as fake:
+        config = load_text(f"providers: {{lab: {{base_url: '{fake.url}/v1'}}}}", {})
+        pools = Pools(Connector(loop), loop)
+        plane = DataPlane(config, Registry(tracked=10), Kept(), pools, loop, instance="abc")
+        server = await loop.create_server(plane.server, "127.0.0.1", 0)
+        async with client(server.sockets[0].getsockname()[1]) as peer:
+            await several(peer)
+            gc.collect()
+            gc.disable()
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            try:
+                await several(peer)
+                gc.collect()
+                left = [type(one).__module__ for one in gc.garbage]
+            finally:
+                gc.set_debug(0)
+                gc.garbage.clear()
+                gc.enable()
+        server.close()
+        await plane.server.shutdown(1.0)
+        pools.close()
+    ours = [name for name in left if name.startswith(("proxy.", "breaker.")) and not name.startswith("proxy.fake")]
+    assert ours == []
+
+
+async def several(peer: Peer) -> None:
+    for _ in range(3):
+        await peer.send(post("/lab/v1/chat/completions", BODY, close=False))
+        assert (await peer.answer())[0] == 200
