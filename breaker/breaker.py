@@ -6,7 +6,6 @@ in seconds of one monotonic clock everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from breaker import policy
@@ -20,6 +19,7 @@ from breaker.window import Window
 from config.words import Mode
 
 if TYPE_CHECKING:
+    from breaker.company import Company
     from config.settings import Breakers
 
 GOOD: Final = 0
@@ -36,29 +36,6 @@ FULL_WAIT: Final = 1.0
 
 _SHOWN: Final = 8
 """Characters of a key's fingerprint that are shown."""
-
-
-class Company:
-    """What all breakers of a process share: the count of their moves, those that are not closed, and who is told."""
-
-    __slots__ = ("_tell", "generation", "lapsed", "random", "unwell")
-
-    def __init__(self, random: Callable[[], float], tell: Callable[[Transition], None] | None) -> None:
-        """Vary open times by `random` (0 to 1), and have `tell` hear of every transition."""
-        self.random = random
-        self._tell = tell
-        self.generation = 0
-        self.unwell: set[Breaker] = set()
-        self.lapsed = 0
-
-    def moved(self, breaker: Breaker, transition: Transition) -> None:
-        """Take note of a transition."""
-        if transition.state is State.CLOSED:
-            self.unwell.discard(breaker)
-        else:
-            self.unwell.add(breaker)
-        if self._tell is not None:
-            self._tell(transition)
 
 
 class Breaker:

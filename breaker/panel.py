@@ -6,7 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final
 
-from breaker.breaker import Breaker, Company
+from breaker.breaker import Breaker
+from breaker.company import Company
 from breaker.outcome import NO_MODEL
 from breaker.provider import ProviderState
 from breaker.target import TargetState

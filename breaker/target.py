@@ -96,6 +96,7 @@ class TargetState:
         if not self._failed:
             return False
         good, bad, _, _ = self.window.counts(now)
+        self._failed = bad > 0  # a failure that has left the window costs later requests nothing
         enough = bad >= self.breaker.knobs.failure_threshold and good + bad >= MIN_CALLS
         return enough and health(good, good + bad) is Health.UNHEALTHY
 
@@ -104,7 +105,6 @@ class TargetState:
         good, bad, timed, microseconds = self.window.counts(now)
         judged = good + bad
         if not judged:
-            self._failed = False
             return UNSEEN
         return Standing(
             health(good, judged) if judged >= MIN_CALLS else Health.UNKNOWN,

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from breaker.breaker import Breaker, Company
+from breaker.breaker import Breaker
+from breaker.company import Company
 from breaker.permit import Permit, Rejection
 from breaker.transition import Cause, Scope, Transition
 from breaker.transitions import Event, State

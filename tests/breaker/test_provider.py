@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from breaker.breaker import Breaker, Company
+from breaker.breaker import Breaker
+from breaker.company import Company
 from breaker.outcome import SUCCESS, Blame, Neutral, Outcome, Status, Verdict
 from breaker.provider import ProviderState
 from breaker.transition import Cause, Scope, Transition

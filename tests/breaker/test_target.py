@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from breaker.breaker import Breaker, Company
+from breaker.breaker import Breaker
+from breaker.company import Company
 from breaker.health import Health
 from breaker.outcome import SUCCESS, Blame, Neutral, Outcome, Status, Verdict
 from breaker.target import PROVING, SPAN, UNSEEN, Standing, TargetState
@@ -164,3 +165,15 @@ def test_every_twentieth_request_is_a_turn() -> None:
     turns = [state.turn() for _ in range(100)]
     assert turns == [number % 20 == 0 for number in range(1, 101)]
     assert PROVING == 20
+
+
+def test_a_failure_that_left_the_window_is_forgotten_by_asking() -> None:
+    state = taken_in(*[ILL] * 5)
+    assert state.ill(5.0)
+    assert not state.ill(5.0 + SPAN)
+    state.add(outcome(ILL), 0, 5.0 + SPAN)
+    assert state.window.counts(5.0 + SPAN)[:2] == [0, 1]
+    assert not state.ill(5.0 + SPAN), "one failure is left to the breaker"
+    for _ in range(4):
+        state.add(outcome(ILL), 0, 6.0 + SPAN)
+    assert state.ill(6.0 + SPAN)

@@ -7,7 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from breaker.breaker import Breaker, Company
+from breaker.breaker import Breaker
+from breaker.company import Company
 from breaker.outcome import NO_MODEL, OTHER_MODEL, SUCCESS, Blame, Neutral, Outcome, Status, Verdict
 from breaker.permit import Permit
 from breaker.registry import Registry

@@ -6,8 +6,9 @@ import copy
 
 import pytest
 
-from breaker.breaker import Breaker, Company
+from breaker.breaker import Breaker
 from breaker.circuit import Circuit
+from breaker.company import Company
 from breaker.transition import Cause, Scope, Transition
 from breaker.transitions import TABLE, Event, IllegalEventError, State, after
 from breaker.window import Window

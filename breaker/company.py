@@ -1,0 +1,35 @@
+"""What all breakers of a process have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from breaker.transition import Transition
+from breaker.transitions import State
+
+if TYPE_CHECKING:
+    from breaker.breaker import Breaker
+
+
+class Company:
+    """The count of their moves, those that are not closed, and who is told."""
+
+    __slots__ = ("_tell", "generation", "lapsed", "random", "unwell")
+
+    def __init__(self, random: Callable[[], float], tell: Callable[[Transition], None] | None) -> None:
+        """Vary open times by `random` (0 to 1), and have `tell` hear of every transition."""
+        self.random = random
+        self._tell = tell
+        self.generation = 0
+        self.unwell: set[Breaker] = set()
+        self.lapsed = 0
+
+    def moved(self, breaker: Breaker, transition: Transition) -> None:
+        """Take note of a transition."""
+        if transition.state is State.CLOSED:
+            self.unwell.discard(breaker)
+        else:
+            self.unwell.add(breaker)
+        if self._tell is not None:
+            self._tell(transition)
