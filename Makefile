@@ -7,7 +7,7 @@ PIP    := $(PYTHON_BIN) -m pip --disable-pip-version-check --no-input --quiet
 # Wheels only: building an sdist would fetch build tools that no hash holds.
 LOCKED := $(PIP) install --no-compile --require-hashes --only-binary :all:
 LOCK   := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
-          --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
+          --no-strip-extras --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 # Parts that must be covered to the last branch: what judges and what forwards.
 EXACT  := proxy/verdict.py,proxy/inspector.py,proxy/sse.py,proxy/elements.py,proxy/readers.py,proxy/terminals.py,proxy/headers.py,proxy/route.py,proxy/paths.py
 WORKERS ?= auto
