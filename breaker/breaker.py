@@ -1,25 +1,28 @@
-"""One circuit breaker: what it has seen, when it lets an attempt through, and how it moves.
+"""One circuit breaker: what it has seen, when it lets an attempt through, and how it judges.
 
-The rules are elsewhere: which state follows which in `breaker.transitions`, when to trip in `breaker.policy`. `now` is
-in seconds of one monotonic clock everywhere.
+The rules are elsewhere: when to trip in `breaker.policy`, how to move in `breaker.position`. `now` is in seconds of one
+monotonic clock everywhere.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from breaker import policy
-from breaker.circuit import Circuit
+from breaker.fleet import SILENCE, Pool, Share
 from breaker.health import HEALTHY_FROM
 from breaker.permit import Permit, Rejection
-from breaker.policy import Seen
+from breaker.policy import Seen, Trip
+from breaker.position import Position
 from breaker.transition import Cause, Scope, Transition
-from breaker.transitions import Event, State, after
+from breaker.transitions import Event, State
 from breaker.window import Window
 from config.words import Mode
 
 if TYPE_CHECKING:
     from breaker.company import Company
+    from breaker.fleet import Columns, Fleet
     from config.settings import Breakers
 
 GOOD: Final = 0
@@ -34,36 +37,17 @@ QUICK: Final = 4
 FULL_WAIT: Final = 1.0
 """Seconds after which to ask again when all trials are out."""
 
-_SHOWN: Final = 8
-"""Characters of a key's fingerprint that are shown."""
 
-
-class Breaker:
+class Breaker(Position):
     """The breaker of a provider, a target or a credential at one of them."""
 
     __slots__ = (
-        "_circuit",
-        "_company",
-        "_key",
-        "_origin",
-        "_since",
+        "_last",
+        "_pool",
         "_trials",
         "_window",
-        "cause",
-        "closed",
         "consecutive",
         "failed_models",
-        "generation",
-        "http_status",
-        "knobs",
-        "manual",
-        "model",
-        "opened_at",
-        "openings",
-        "provider",
-        "reason",
-        "retry_at",
-        "scope",
         "trial_successes",
     )
 
@@ -71,61 +55,17 @@ class Breaker:
         self, scope: Scope, provider: str, model: str | None, knobs: Breakers, company: Company, key: str = ""
     ) -> None:
         """Begin closed. `key` is the whole fingerprint of a credential's breaker, and what is looked for in it."""
-        self.scope = scope
-        self.provider = provider
-        self.model = model
-        self._key = key
-        self.knobs = knobs
-        self._company = company
-        self._circuit = Circuit(self.name)
+        super().__init__(scope, provider, model, knobs, company, key)
         self._window = Window(knobs.window, 5)
         self._trials: dict[Permit, float] = {}
-        self._origin = Cause.MANUAL
-        self._since = 0.0
-        self.closed = True
+        self._last = ""
+        self._pool: Pool | None = None
         self.consecutive = 0
         self.failed_models: list[tuple[str, int]] = []
         """Of a provider: the two models that failed last, each with the bucket of the window it was in."""
         self.trial_successes = 0
-        self.openings = 0
-        """Openings that still count for how long the next one lasts."""
-        self.generation = 0
-        """Rises with each transition of any breaker: a permit that is older than the last one of this is not heard."""
-        self.cause: Cause | None = None
-        self.reason = ""
-        self.manual = False
-        self.opened_at: float | None = None
-        self.retry_at: float | None = None
-        self.http_status: int | None = None
-        """The status that opened it, as judged."""
 
     # -- seen from outside -----------------------------------------------------------------------------------------
-
-    @property
-    def state(self) -> State:
-        """Where it stands; reading moves nothing, also when the open time is over."""
-        return self._circuit.state
-
-    @property
-    def credential(self) -> str | None:
-        """The beginning of the key's fingerprint, None where the breaker is not a credential's."""
-        return self._key[:_SHOWN] if self.scope is Scope.CREDENTIAL else None
-
-    @property
-    def key(self) -> str:
-        """The fingerprint of the key of a credential's breaker."""
-        return self._key
-
-    @property
-    def mode(self) -> Mode:
-        """Whether it blocks, only watches, or is off."""
-        return self.knobs.mode
-
-    @property
-    def name(self) -> str:
-        """What people call it."""
-        target = self.provider if self.model is None else f"{self.provider}/{self.model}"
-        return f"{target} (key {self._key[:_SHOWN]})" if self.scope is Scope.CREDENTIAL else target
 
     @property
     def trials_out(self) -> int:
@@ -137,12 +77,6 @@ class Breaker:
         counts = self._window.counts(now)
         return counts[GOOD], counts[BAD] + counts[BELOW]
 
-    def retry_in(self, now: float) -> float:
-        """Seconds until the next trial; 0 when it is not open, or when one may be made."""
-        if self.retry_at is None or self._circuit.state is not State.OPEN:
-            return 0.0
-        return max(self.retry_at - now, 0.0)
-
     # -- asking ----------------------------------------------------------------------------------------------------
 
     def rejection(self, now: float) -> Rejection | None:
@@ -151,9 +85,11 @@ class Breaker:
             return None
         if self._circuit.state is State.OPEN:
             wait = self.retry_in(now)
-            if wait <= 0:
+            if wait > 0:
+                return self._rejected("open", wait, f"is open: {self.reason}")
+            if self._company.fleet is None or self._may_try(self._company.fleet, now):
                 return None
-            return self._rejected("open", wait, f"is open: {self.reason}")
+            return self._rejected("open", FULL_WAIT, f"is open, another sidecar may be trying it out: {self.reason}")
         if sum(lease > now for lease in self._trials.values()) < self.knobs.half_open_requests:
             return None
         return self._rejected("half_open", FULL_WAIT, f"is being tried out again after: {self.reason}")
@@ -173,6 +109,15 @@ class Breaker:
             self._company.lapsed += 1
         self._trials[permit] = now + lease
         return True
+
+    def _may_try(self, fleet: Fleet, now: float) -> bool:
+        """Whether a trial may be made here, now that the open time is over.
+
+        Others know nothing of a key, and what is only watched keeps nobody away.
+        """
+        if self.leased or self.scope is Scope.CREDENTIAL or self.knobs.mode is not Mode.ENFORCE:
+            return True
+        return now >= (self.retry_at or 0.0) + SILENCE and fleet.silent(now)
 
     def _rejected(self, kind: str, wait: float, why: str) -> Rejection:
         status = 503
@@ -212,6 +157,7 @@ class Breaker:
                 self._calm(now)
             if not below:
                 self.consecutive += 1
+            self._last = last
             self._window.add(BELOW if below else BAD, now)
             self._judge(now, last, http_status, models)
         elif self._circuit.state is State.HALF_OPEN and not (below and self.by_host):
@@ -239,32 +185,6 @@ class Breaker:
             self._relapse(now, last, http_status)
         return True
 
-    @property
-    def by_host(self) -> bool:
-        """Whether it opened because a host could not be talked to: then any answer from it is a good sign."""
-        return self._origin is not Cause.RATE
-
-    @property
-    def by_pace(self) -> bool:
-        """Whether it opened because answers began too late."""
-        return self._origin is Cause.SLOW
-
-    # -- by hand ---------------------------------------------------------------------------------------------------
-
-    def force_open(self, now: float, seconds: float) -> None:
-        """Open it for so many seconds; after them a trial decides."""
-        self._move(Event.FORCE_OPEN, Cause.MANUAL, f"opened by hand for {seconds:g} s", now, seconds)
-        self._origin = Cause.MANUAL
-
-    def force_close(self, now: float) -> None:
-        """Close it."""
-        self._move(Event.FORCE_CLOSE, Cause.MANUAL, "closed by hand", now)
-
-    def reset(self, now: float) -> None:
-        """Close it and forget all it has seen."""
-        self._move(Event.RESET, Cause.RESET, "reset by hand", now)
-        self.openings = 0
-
     def clear(self) -> None:
         """Forget all that a closed breaker has seen."""
         self._forget()
@@ -275,16 +195,56 @@ class Breaker:
         self._trials.clear()
         self._company.unwell.discard(self)
 
+    # -- in a fleet ------------------------------------------------------------------------------------------------
+
+    def cut(self, now: float) -> Share | None:
+        """What it has counted since its last cut, for the fleet's window; None when it takes no part in that."""
+        if not self.closed or self.knobs.mode is Mode.OFF:
+            return None
+        if self._pool is None:
+            self._pool = Pool()
+        counts, since = self._pool.cut(self._window, now)
+        failed = counts[BAD] + counts[BELOW] > 0
+        models = tuple([model for model, at in self.failed_models if at >= since]) if failed else ()
+        return Share(
+            self.provider, self.model, self.generation, counts, models, self._window.step, self._last if failed else ""
+        )
+
+    def uncut(self, share: Share) -> None:
+        """Take the last cut back, unless it is of a time before the last move."""
+        if self._pool is not None and share.generation == self.generation:
+            self._pool.uncut()
+
+    def shared(self, share: Share, counts: Columns, models: int, now: float, lasts: float, last: str) -> None:
+        """Hear what the fleet's window holds, and judge by it, unless the share is of a time before the last move."""
+        if self._pool is None or share.generation != self.generation:
+            return
+        self._pool.hear(counts, models, last, now + lasts)
+        found = self._trip_in_fleet(now, last or self._last, models)
+        if found is not None:
+            self._trip(found, now, None)
+
     # -- inside ----------------------------------------------------------------------------------------------------
 
     def _judge(self, now: float, last: str, http_status: int | None, models: int) -> None:
-        good, bad, below, slow, quick = self._window.counts(now)
-        found = policy.trip(
-            self.scope, Seen(self.consecutive, good, bad, below, models, slow, slow + quick), self.knobs, last
-        )
+        found = policy.trip(self.scope, _seen(self._window.counts(now), models, self.consecutive), self.knobs, last)
+        if found is None and self._pool is not None:
+            found = self._trip_in_fleet(now, last, models)
         if found is not None:
-            self._origin = found.cause
-            self._open(Event.TRIP, found.cause, found.reason, now, http_status)
+            self._trip(found, now, http_status)
+
+    def _trip_in_fleet(self, now: float, last: str, models: int) -> Trip | None:
+        """Why the fleet's window asks for it to open: what was heard of that, and what was counted here since."""
+        heard = None if self._pool is None else self._pool.heard(now)
+        if heard is None:
+            return None
+        newer = self._window.since(heard.mark, now)
+        counts = [there + here for there, here in zip(heard.counts, newer, strict=True)]
+        return policy.trip(self.scope, _seen(counts, max(models, heard.models)), self.knobs, last, " in the fleet")
+
+    def _trip(self, found: Trip, now: float, http_status: int | None) -> None:
+        self.origin = found.cause
+        self._open(Event.TRIP, found.cause, found.reason, now, http_status)
 
     def _relapse(self, now: float, last: str, http_status: int | None) -> None:
         reason = f"a trial failed: {last}" if last else "a trial failed"
@@ -315,26 +275,15 @@ class Breaker:
         self._trials.clear()
         self.failed_models.clear()
         self.consecutive = self.trial_successes = 0
+        self._last = ""
+        self._pool = None
 
-    def _move(self, event: Event, cause: Cause, reason: str, now: float, seconds: float | None = None) -> None:
-        was = self._circuit.state
-        state = after(was, event)
-        self._circuit.move(state)
-        self._company.generation += 1
-        self.generation = self._company.generation
-        self.closed = state is State.CLOSED
-        self.cause = cause
-        self.reason = reason if event is not Event.WAITED else self.reason
-        self.manual = event is Event.FORCE_OPEN or (event is Event.WAITED and self.manual)
-        if state is State.OPEN:
-            self.opened_at = now
-            self.retry_at = now + (seconds or 0.0)
-        elif state is State.CLOSED:
-            self.opened_at = self.retry_at = self.http_status = None
-            self._since = now
+    def _moved(self, transition: Transition) -> None:
         self._forget()
-        told = Transition(
-            self.scope, self.provider, self.model, self.credential, was, state, event, cause, reason,
-            self.generation, seconds if state is State.OPEN else None, now,
-        )  # fmt: skip
-        self._company.moved(self, told)
+        self._company.moved(self, transition)
+
+
+def _seen(counts: Sequence[int], models: int, consecutive: int = 0) -> Seen:
+    """A window's columns in the policy's words."""
+    good, bad, below, slow, quick = counts
+    return Seen(consecutive, good, bad, below, models, slow, slow + quick)

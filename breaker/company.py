@@ -10,12 +10,13 @@ from breaker.transitions import State
 
 if TYPE_CHECKING:
     from breaker.breaker import Breaker
+    from breaker.fleet import Fleet
 
 
 class Company:
-    """The count of their moves, those that are not closed, and who is told."""
+    """The count of their moves, those that are not closed, who is told, and the fleet they are part of."""
 
-    __slots__ = ("_tell", "generation", "lapsed", "random", "unwell")
+    __slots__ = ("_tell", "fleet", "generation", "lapsed", "random", "unwell")
 
     def __init__(self, random: Callable[[], float], tell: Callable[[Transition], None] | None) -> None:
         """Vary open times by `random` (0 to 1), and have `tell` hear of every transition."""
@@ -24,6 +25,8 @@ class Company:
         self.generation = 0
         self.unwell: set[Breaker] = set()
         self.lapsed = 0
+        self.fleet: Fleet | None = None
+        """None for a process that is alone."""
 
     def moved(self, breaker: Breaker, transition: Transition) -> None:
         """Take note of a transition."""

@@ -24,6 +24,8 @@ CAUSES: Final = {
     Event.FORCE_OPEN: "POST …/open",
     Event.FORCE_CLOSE: "POST …/close",
     Event.RESET: "POST …/reset",
+    Event.TOLD_OPEN: "store or sidecar says so",
+    Event.TOLD_CLOSED: "store or sidecar says so",
 }
 """What brings each event about. No colons and no semicolons: Mermaid takes them for its own."""
 
@@ -70,19 +72,19 @@ def page(text: str) -> str:
 
 # The picture is small and has three states, so their places are chosen by hand; what connects them is not.
 
-_WIDTH, _HEIGHT = 900, 450
+_WIDTH, _HEIGHT = 900, 460
 _BOX: Final = (150, 56)
 _AT: Final = {State.CLOSED: (150, 170), State.OPEN: (750, 170), State.HALF_OPEN: (450, 400)}
 """Middle of each state's box."""
 
 _ARROWS: Final[dict[Edge, tuple[str, tuple[int, int, str]]]] = {
-    (State.CLOSED, State.OPEN): ("M225 158 C375 128 525 128 673 156", (450, 104, "middle")),
+    (State.CLOSED, State.OPEN): ("M225 158 C375 128 525 128 673 156", (450, 87, "middle")),
     (State.OPEN, State.CLOSED): ("M675 184 C525 212 375 212 227 185", (450, 226, "middle")),
     (State.OPEN, State.HALF_OPEN): ("M776 198 C766 310 660 390 527 408", (878, 420, "end")),
-    (State.HALF_OPEN, State.OPEN): ("M496 372 C560 322 640 270 716 200", (562, 290, "end")),
+    (State.HALF_OPEN, State.OPEN): ("M496 372 C560 322 640 270 716 200", (524, 304, "end")),
     (State.HALF_OPEN, State.CLOSED): ("M375 408 C240 392 134 310 126 200", (22, 392, "start")),
-    (State.CLOSED, State.CLOSED): ("M120 142 C96 84 204 84 181 140", (150, 62, "middle")),
-    (State.OPEN, State.OPEN): ("M720 142 C696 84 804 84 781 140", (750, 78, "middle")),
+    (State.CLOSED, State.CLOSED): ("M120 142 C96 84 204 84 181 140", (150, 45, "middle")),
+    (State.OPEN, State.OPEN): ("M720 142 C696 84 804 84 781 140", (750, 61, "middle")),
 }
 """Path of each arrow, and where its label stands: x, y of the first line, and which end of the text is there."""
 

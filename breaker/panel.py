@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from breaker.breaker import Breaker
 from breaker.company import Company
@@ -15,6 +15,9 @@ from breaker.tracked import Key, Tracked
 from breaker.transition import Scope, Transition
 from breaker.transitions import State
 from config.settings import Breakers
+
+if TYPE_CHECKING:
+    from breaker.memo import Memo
 
 CREDENTIALS: Final = 10_000
 """Breakers of keys that are kept, the least recently used out first."""
@@ -108,6 +111,11 @@ class Panel:
                     found.append(one)
         return found
 
+    def used(self, provider: str, model: str | None) -> bool:
+        """Whether a provider is configured or was ever used, or one of its models is."""
+        known = provider in self._per_provider or provider in self.hosts
+        return known or (model not in (None, NO_MODEL) and (provider, model) in self.targets)
+
     # -- making ----------------------------------------------------------------------------------------------------
 
     def host(self, provider: str) -> ProviderState:
@@ -140,13 +148,12 @@ class Panel:
             KeyError: it is neither.
         """
         if model is None:
-            if provider not in self._per_provider and provider not in self.hosts:
+            if not self.used(provider, None):
                 raise KeyError(provider)
             return self.host(provider).breaker
         target = self.targets.get((provider, model))
         if target is None:
-            nobodys = model == NO_MODEL and provider not in self._per_provider and provider not in self.hosts
-            if nobodys or (provider, model) not in self.targets:
+            if not self.used(provider, model) or (provider, model) not in self.targets:
                 raise KeyError(f"{provider}/{model}")
             target = self.targets.attempted((provider, model), succeeded=False)
         return target.breaker
@@ -165,6 +172,17 @@ class Panel:
     def reset_all(self, now: float) -> int:
         """Reset everything; returns how many breakers were not closed."""
         return sum(_reset_below(one, now) for one in list(self))
+
+    def told_reset(self, memo: Memo, now: float) -> bool:
+        """Do here what `reset` did elsewhere, as far as there is anything; whether there was."""
+        first = self.find(memo.provider, memo.model)
+        below = [one for one in self if one.provider == memo.provider and memo.model in (None, one.model)]
+        for one in below:
+            if one.closed and one is not first:
+                one.clear()
+            else:
+                one.told_reset(memo.reason, now)
+        return bool(below)
 
     # -- inside ----------------------------------------------------------------------------------------------------
 

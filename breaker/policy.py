@@ -39,8 +39,11 @@ class Trip(Struct, frozen=True):
     reason: str
 
 
-def trip(scope: Scope, seen: Seen, knobs: Breakers, last: str) -> Trip | None:
-    """Why a closed breaker has to open, None when it has not. `last` is what the last failure was, in a line."""
+def trip(scope: Scope, seen: Seen, knobs: Breakers, last: str, where: str = "") -> Trip | None:
+    """Why a closed breaker has to open, None when it has not.
+
+    `last` is what the last failure was, in a line. `where` says where the window was seen, if not here alone.
+    """
     if seen.consecutive >= knobs.failure_threshold:
         failures = f"{seen.consecutive} failures in a row" if seen.consecutive > 1 else "a failure"
         return _told(Cause.CONSECUTIVE, failures, last)
@@ -48,13 +51,14 @@ def trip(scope: Scope, seen: Seen, knobs: Breakers, last: str) -> Trip | None:
     if total >= knobs.min_requests:
         if seen.blamed / total >= knobs.failure_rate:
             cause = Cause.HOST_RATE if scope is Scope.PROVIDER else Cause.RATE
-            return _told(cause, _failed(seen.blamed, total, knobs.window), last)
+            return _told(cause, _failed(seen.blamed, total, knobs.window) + where, last)
         failed = seen.blamed + seen.below
         if seen.models > 1 and failed / total >= knobs.failure_rate:
-            return _told(Cause.RATE, _failed(failed, total, knobs.window) + f" at {seen.models} models or more", last)
+            widely = f"{where} at {seen.models} models or more"
+            return _told(Cause.RATE, _failed(failed, total, knobs.window) + widely, last)
     if seen.timed >= knobs.min_requests and seen.slow / seen.timed >= knobs.slow_rate:
         slow = f"{seen.slow} of {seen.timed} streamed answers took longer than {knobs.slow_first_byte:g} s to begin"
-        return Trip(Cause.SLOW, slow)
+        return Trip(Cause.SLOW, slow + where)
     return None
 
 

@@ -16,6 +16,7 @@ import msgspec
 
 from breaker.breaker import Breaker
 from breaker.budget import Budget
+from breaker.hearsay import Hearsay
 from breaker.holdoff import HoldOffs
 from breaker.outcome import OTHER_MODEL, Blame, Outcome, Status
 from breaker.panel import Panel
@@ -39,10 +40,10 @@ _OFF: Final = Mode.OFF
 _KEYS: Final = frozenset((Blame.TARGET_CREDENTIAL, Blame.PROVIDER_CREDENTIAL))
 
 
-class Registry:
+class Registry(Hearsay):
     """The judgement of this process. `now` is in seconds of one monotonic clock."""
 
-    __slots__ = ("_budgets", "_company", "_hold_offs", "_panel", "_share", "_stand_ins", "_targets", "open_permits")
+    __slots__ = ("_budgets", "_share", "open_permits")
 
     def __init__(
         self,

@@ -31,6 +31,10 @@ class Event(enum.StrEnum):
     FORCE_OPEN = "force_open"
     FORCE_CLOSE = "force_close"
     RESET = "reset"
+    TOLD_OPEN = "told_open"
+    """The store after a restart, or another sidecar of the fleet, says that it is open."""
+    TOLD_CLOSED = "told_closed"
+    """The same, that it is closed."""
 
 
 TABLE: Final[dict[tuple[State, Event], State]] = {
@@ -41,6 +45,8 @@ TABLE: Final[dict[tuple[State, Event], State]] = {
     **{(state, Event.FORCE_OPEN): State.OPEN for state in State},
     **{(state, Event.FORCE_CLOSE): State.CLOSED for state in State},
     **{(state, Event.RESET): State.CLOSED for state in State},
+    **{(state, Event.TOLD_OPEN): State.OPEN for state in State},
+    **{(state, Event.TOLD_CLOSED): State.CLOSED for state in State},
 }
 """State and event to next state; a pair that is not here is illegal."""
 

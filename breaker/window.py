@@ -7,6 +7,9 @@ Counting is on the way of every request and costs a comparison; adding up is don
 
 from __future__ import annotations
 
+Mark = tuple[int, tuple[int, ...]]
+"""A moment of one window: the number of its newest bucket, and what that held. Good until the window is cleared."""
+
 
 class Window:
     """Whole numbers counted in columns over the last `span` seconds.
@@ -15,7 +18,7 @@ class Window:
     timed where they happen and may arrive a little out of order. Reading changes nothing, however far ahead it looks.
     """
 
-    __slots__ = ("_end", "_newest", "_row", "_rows", "_step", "_width")
+    __slots__ = ("_end", "_newest", "_row", "_rows", "_width", "step")
 
     def __init__(self, span: float, width: int, buckets: int = 10) -> None:
         """Make an empty window of `width` columns.
@@ -26,7 +29,8 @@ class Window:
         if span <= 0 or width <= 0 or buckets <= 0:
             raise ValueError(f"a window needs a positive span, width and number of buckets: {span} s {width} {buckets}")
         self._width = width
-        self._step = span / buckets
+        self.step = span / buckets
+        """Seconds of a bucket."""
         self._rows = [[0] * width for _ in range(buckets)]
         self.clear()
 
@@ -55,9 +59,26 @@ class Window:
         held = [self._rows[tick % buckets] for tick in range(self._newest - buckets + 1 + ahead, self._newest + 1)]
         return [sum(column) for column in zip(*held, strict=True)] if held else [0] * self._width
 
+    def oldest(self, now: float) -> int:
+        """The number of the oldest bucket that is still held at `now`."""
+        return max(self._tick(now), self._newest) - len(self._rows) + 1
+
+    def mark(self) -> Mark:
+        """This moment, to ask `since` with."""
+        return self._newest, tuple(self._row)
+
+    def since(self, mark: Mark, now: float) -> list[int]:
+        """What was counted after `mark` was made, as far as the window still holds it at `now`."""
+        marked, before = mark
+        buckets, oldest = len(self._rows), self.oldest(now)
+        found = [0] * self._width
+        for tick in range(max(marked, oldest), self._newest + 1):
+            found = [held + more for held, more in zip(found, self._rows[tick % buckets], strict=True)]
+        return [held - less for held, less in zip(found, before, strict=True)] if marked >= oldest else found
+
     def _tick(self, now: float) -> int:
         """The number of the bucket that `now` is in."""
-        return int(now // self._step)
+        return int(now // self.step)
 
     def _move(self, now: float) -> None:
         """Make the bucket of `now` the newest, and empty those that fall out."""
@@ -67,5 +88,5 @@ class Window:
             for gone in range(max(self._newest + 1, tick - buckets + 1), tick + 1):
                 self._rows[gone % buckets][:] = [0] * self._width
             self._newest = tick
-        self._end = (self._newest + 1) * self._step
+        self._end = (self._newest + 1) * self.step
         self._row = self._rows[self._newest % buckets]

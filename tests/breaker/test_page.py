@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from breaker import budget, holdoff
+from breaker import budget, fleet, holdoff
 from config.document import document
 from config.load import load_text
 from proxy import wishes
@@ -34,6 +34,7 @@ def test_defaults(key: str, value: str) -> None:
     [
         f"at least {budget.LEAST} a minute",
         f"{holdoff.FIRST:g} s, doubling up to {holdoff.LONGEST:g} s",
+        f"silent for {fleet.SILENCE * 1000:g} ms, each sidecar decides alone",
         f"gives up {wishes.AHEAD * 1000:g} ms before",
     ],
 )

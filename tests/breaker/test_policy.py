@@ -88,6 +88,23 @@ def test_reasons_people_understand(scope: Scope, seen: Seen, last: str, expected
     assert trip(scope, seen, KNOBS, last) == expected
 
 
+@pytest.mark.parametrize(
+    ("seen", "reason"),
+    [
+        (Seen(0, 4, 6), "6 of 10 requests failed in 60 s in the fleet, last: 503"),
+        (
+            Seen(0, 4, 2, below=4, models=2),
+            "6 of 10 requests failed in 60 s in the fleet at 2 models or more, last: 503",
+        ),
+        (Seen(0, 10, 0, slow=9, timed=11), "9 of 11 streamed answers took longer than 30 s to begin in the fleet"),
+    ],
+)
+def test_reasons_say_where_it_was_seen(seen: Seen, reason: str) -> None:
+    found = trip(P, seen, KNOBS, "503", " in the fleet")
+    assert found is not None
+    assert found.reason == reason
+
+
 def test_a_single_failure_that_trips_is_no_row() -> None:
     found = trip(T, Seen(1, 0, 1), Breakers(failure_threshold=1), "503")
     assert found == Trip(Cause.CONSECUTIVE, "a failure, last: 503")

@@ -30,6 +30,12 @@ LEGAL = {
     (CLOSED, Event.RESET): CLOSED,
     (OPEN, Event.RESET): CLOSED,
     (HALF_OPEN, Event.RESET): CLOSED,
+    (CLOSED, Event.TOLD_OPEN): OPEN,
+    (OPEN, Event.TOLD_OPEN): OPEN,
+    (HALF_OPEN, Event.TOLD_OPEN): OPEN,
+    (CLOSED, Event.TOLD_CLOSED): CLOSED,
+    (OPEN, Event.TOLD_CLOSED): CLOSED,
+    (HALF_OPEN, Event.TOLD_CLOSED): CLOSED,
 }
 """Written out once more by hand."""
 
@@ -56,6 +62,8 @@ def test_words() -> None:
         "force_open",
         "force_close",
         "reset",
+        "told_open",
+        "told_closed",
     ]
     assert [cause.value for cause in Cause] == [
         "consecutive",
@@ -101,7 +109,8 @@ def breaker_in(state: State, told: list[Transition]) -> Breaker:
 def everything(thing: object) -> object:
     """All that a breaker holds, what is inside its window and its company too."""
     if isinstance(thing, Breaker | Company | Window):
-        return {name: everything(getattr(thing, name)) for name in type(thing).__slots__}
+        slots = [name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())]
+        return {name: everything(getattr(thing, name)) for name in slots}
     return thing.state if isinstance(thing, Circuit) else copy.copy(thing)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from breaker.window import Window
+from breaker.window import Mark, Window
 
 WIDTH = 4
 columns = st.integers(0, WIDTH - 1)
@@ -76,8 +76,37 @@ class Reference(RuleBasedStateMachine):
             assert self.window.counts(self.now) == self.expected(self.now)
 
 
-Reference.TestCase.settings = settings(deadline=None)
+class Marked(Reference):
+    """The same, and now and then somebody marks a moment and asks later for what came after it."""
+
+    @initialize()
+    def begin_marking(self) -> None:
+        self.marks: list[tuple[Mark, int]] = []
+
+    @rule()
+    def mark(self) -> None:
+        self.marks.append((self.window.mark(), len(self.happened)))
+
+    @rule()
+    def clear(self) -> None:
+        super().clear()
+        self.marks.clear()
+
+    @rule(share=st.floats(0, 3), at=st.integers(0, 100))
+    def ask_for_what_came_since(self, share: float, at: int) -> None:
+        now = self.now + share * self.span
+        everything, ring = self.happened, self.expected(now)
+        assert self.window.since((0, (0,) * WIDTH), now) == ring, "since the beginning"
+        if self.marks:
+            mark, before = self.marks[at % len(self.marks)]
+            self.happened = everything[before:]
+            assert self.window.since(mark, now) == self.expected(now)
+            self.happened = everything
+
+
+Reference.TestCase.settings = Marked.TestCase.settings = settings(deadline=None)
 TestAgainstReference = Reference.TestCase
+TestMarks = Marked.TestCase
 
 
 @settings(deadline=None)
@@ -109,6 +138,18 @@ def test_reading_far_ahead_changes_nothing() -> None:
     assert window.counts(10_000.0) == [0] * WIDTH
     window.add(0, 101.0)
     assert window.counts(101.0) == [1, 0, 1, 0]
+
+
+def test_what_a_mark_tells_does_not_change_with_what_comes_after() -> None:
+    window = Window(60.0, WIDTH)
+    window.add(1, 1.0)
+    mark = window.mark()
+    assert window.since(mark, 1.0) == [0] * WIDTH
+    window.add(1, 1.0, 2)
+    window.add(3, 7.0)
+    assert window.since(mark, 7.0) == [0, 2, 0, 1]
+    assert window.since(mark, 60.5) == [0, 0, 0, 1], "what has left the window is not told any more"
+    assert (window.oldest(7.0), window.oldest(60.5), window.oldest(0.0)) == (-8, 1, -8)
 
 
 def test_what_was_read_is_the_readers_own() -> None:
