@@ -261,6 +261,13 @@ class Tiers(Struct, frozen=True, kw_only=True):
     on_demand: Annotated[TierSettings, "What is seldom used."] = TierSettings(interval=14400.0)
 
 
+class Cleanup(Struct, frozen=True, kw_only=True):
+    """Health records that nobody needs any more: never called, unused for long, or never successful in ten calls."""
+
+    every: Annotated[Wait, "Time between two cleanups; `0s` is never. `detour cleanup` does one by hand."] = 0.0
+    older_than: Annotated[Seconds, "How long a record has to be unused, for `detour cleanup` too."] = 30 * 86400.0
+
+
 class Drain(Struct, frozen=True, kw_only=True):
     """How the process ends."""
 
@@ -306,6 +313,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     tiers: Tiers = Tiers()
     probes: Probes = Probes()
     alerts: Alerts = Alerts()
+    cleanup: Cleanup = Cleanup()
     drain: Drain = Drain()
     log: Log = Log()
 

@@ -10,9 +10,11 @@ every minute; at most 1.9 KiB, however often a target is called, is a bound that
 from __future__ import annotations
 
 import enum
+import sys
 from array import array
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, Self
 
 from msgspec import Struct
 
@@ -67,6 +69,8 @@ class _Ring(Struct, frozen=True):
 # One bucket more than an hour and thirty days have, because a period rarely begins at the edge of a bucket.
 _RINGS: Final = (_Ring(MINUTE, 61, 0), _Ring(HOUR, 48, 61), _Ring(DAY, 31, 61 + 48))
 _SLOTS: Final = 61 + 48 + 31
+SHARED: Final = len(Group) * _SLOTS + len(_RINGS)
+"""How many numbers a history takes in the form in which a fleet shares it."""
 _NEVER: Final = -1
 _NONE_FRESH: Final = [0, 0, 0]
 
@@ -74,7 +78,7 @@ _NONE_FRESH: Final = [0, 0, 0]
 class History:
     """Counts of one target and one kind of traffic by minute (1 h), hour (48 h) and day (31 days), in UTC.
 
-    Time is what outcomes say (`Outcome.at`, Unix seconds); no clock is read. A clock that moves back within a ring's
+    Time is what outcomes say (`Outcome.at`); no clock is read. A clock that moves back within a ring's
     span adds to the buckets it comes back to; one that moves back further starts that ring afresh, since a ring that
     waited for its old future to come round again would be blind until then.
     """
@@ -85,18 +89,48 @@ class History:
         """Start with nothing seen."""
         # By group, all three rings in one array; None while there was no such outcome, as is usual for failures.
         self._counts: list[array[int] | None] = [None for _ in Group]
-        # Adding is on the way of every request: it counts here, and the rings hear of it when the minute turns.
+        # Told once a second: it counts here, and the rings hear of it when the minute turns.
         self._fresh = [0, 0, 0]
         self._newest = [0 for _ in _RINGS]
         self._minute = _NEVER
         self._places: tuple[int, ...] = ()
 
-    def add(self, at: float, group: int) -> None:
-        """Count one outcome of a `Group` that ended `at`."""
-        minute = int(at // MINUTE)
+    def count(self, minute: int, groups: Sequence[int]) -> None:
+        """Count outcomes by `Group` that ended within a Unix minute."""
         if minute != self._minute:
             self._turn_to(minute)
-        self._fresh[group] += 1
+        fresh = self._fresh
+        for group, number in enumerate(groups):
+            fresh[group] += number
+
+    def put(self, width: int, bucket: int, groups: Sequence[int]) -> None:
+        """Count in the ring of buckets of one width alone, in seconds: what a store kept of it."""
+        self._settle()
+        index = next(i for i, ring in enumerate(_RINGS) if ring.width == width)
+        ring = _RINGS[index]
+        self._advance(index, bucket)
+        if bucket > self._newest[index] - ring.size:
+            for group, number in enumerate(groups):
+                if number:
+                    self._count(group, ring.start + bucket % ring.size, number)
+        self._minute = _NEVER
+
+    @classmethod
+    def read(cls, raw: bytes) -> Self:
+        """From the form in which a fleet shares it.
+
+        Big-endian unsigned numbers of 32 bits: for each `Group` the slots of all rings, then the newest bucket of each
+        ring. What is missing at the end is 0.
+        """
+        made = cls()
+        numbers = array("I", raw[: 4 * SHARED].ljust(4 * SHARED, b"\0"))
+        if sys.byteorder == "little":
+            numbers.byteswap()
+        for group in Group:
+            counts = numbers[group * _SLOTS : (group + 1) * _SLOTS]
+            made._counts[group] = counts if any(counts) else None
+        made._newest = list(numbers[-len(_RINGS) :])
+        return made
 
     def counts(self, span: float, now: float) -> Counts:
         """What the last `span` seconds before `now` held.

@@ -7,25 +7,15 @@ nothing.
 
 from __future__ import annotations
 
-from typing import Final
-
 from msgspec import Struct
 
 from breaker.latency import Latencies
-from breaker.outcome import MESSAGE_LIMIT, Blame, Kind, Outcome, Status
-from healthapi.history import NOTHING, Counts, Group, History
+from breaker.outcome import Kind, Status
+from healthapi.cell import PLACES, STATUSES, Sparse
+from healthapi.delta import Delta
+from healthapi.history import NOTHING, Counts, History
 
-STATUSES: Final = tuple(Status)
-"""The order of `Tally.counts`; success comes first."""
-
-PLACES: Final[dict[str, int]] = {status: place for place, status in enumerate(STATUSES)}
-"""Where a status is counted. Neutral kinds have no place."""
-
-_HEALTH: Final = frozenset({Blame.TARGET, Blame.PROVIDER})
-
-# Plain names: adding is on the way of every request, and looking up an enum's member costs more than counting.
-_LIVE = Kind.LIVE
-_SUCCESS, _BLAME, _OTHER = Group.SUCCESS, Group.BLAMED, Group.OTHER
+__all__ = ["PLACES", "STATUSES", "Record", "Sums", "Tally", "begin"]
 
 
 class Sums(Struct, frozen=True):
@@ -107,36 +97,38 @@ class Record(Struct):
     last_success_at: float | None = None
     last_failure_at: float | None = None
 
-    def add(self, outcome: Outcome, place: int) -> None:
-        """Take in one counted outcome whose status has this place in `STATUSES`."""
-        at = outcome.at
-        tally = self.live if outcome.kind is _LIVE else self.probe
+    def take(self, delta: Delta) -> None:
+        """Take in what happened since the last time."""
+        at = delta.last_at
+        tally = self.live if delta.kind is Kind.LIVE else self.probe
         if tally is None:
-            tally = self._open(outcome.kind, at)
-        verdict = outcome.verdict
-        if place == 0:
-            group = _SUCCESS
-            self.consecutive_successes += 1
-            self.consecutive_failures = 0
-            self.last_success_at = at
-            tally.last_error = None
-        else:
-            group = _BLAME if verdict.blame in _HEALTH else _OTHER
-            self.consecutive_failures += 1
-            self.consecutive_successes = 0
-            self.last_failure_at = at
-            tally.last_error = (verdict.message or STATUSES[place].value)[:MESSAGE_LIMIT]
-        tally.counts[place] += 1
-        tally.seconds += outcome.response_time
-        tally.response.add(outcome.response_time)
-        if outcome.first_byte is not None:
-            tally.first_byte.add(outcome.first_byte)
-        tally.history.add(at, group)
-        tally.last_status = STATUSES[place]
-        tally.last_response_time = outcome.response_time
+            tally = self._open(delta.kind, at)
+        self._run(delta.streak, delta.calls)
+        self.last_success_at = delta.last_success_at or self.last_success_at
+        self.last_failure_at = delta.last_failure_at or self.last_failure_at
+        tally.counts = [mine + more for mine, more in zip(tally.counts, delta.counts, strict=True)]
+        tally.seconds += delta.seconds
+        _count(tally.response, delta.response)
+        _count(tally.first_byte, delta.first_byte)
+        tally.history.count(delta.minute, delta.groups)
+        tally.last_status = STATUSES[delta.last_status]
+        tally.last_response_time = delta.last_response_time
+        tally.last_error = delta.last_error
         tally.last_called_at = at
         self.last = tally
         self.updated_at = at
+
+    @property
+    def streak(self) -> int:
+        """So many successes in a row, or so many failures where it is negative."""
+        return self.consecutive_successes or -self.consecutive_failures
+
+    def _run(self, streak: int, calls: int) -> None:
+        """Go on with the run of successes or failures, or begin the one that `calls` attempts ended with."""
+        whole = abs(streak) == calls and (streak > 0) == (self.streak > 0)
+        run = self.streak + streak if whole else streak
+        self.consecutive_successes = max(run, 0)
+        self.consecutive_failures = max(-run, 0)
 
     def absorb(self, other: Record) -> None:
         """Add another record to this one. The other must not be used afterwards: they may share tallies."""
@@ -190,15 +182,21 @@ class Record(Struct):
         return tally
 
 
-def begin(provider: str, model: str, outcome: Outcome) -> Record:
-    """An empty record for a target whose first outcome this is; the outcome itself is still to be added."""
-    tally = _empty(outcome.at)
-    record = Record(provider, model, created_at=outcome.at, updated_at=outcome.at, last=tally)
-    if outcome.kind is Kind.LIVE:
+def begin(delta: Delta) -> Record:
+    """An empty record for a target of which this is the first that is known; it is still to be taken in."""
+    tally = _empty(delta.first_at)
+    record = Record(delta.provider, delta.model, created_at=delta.first_at, updated_at=delta.first_at, last=tally)
+    if delta.kind is Kind.LIVE:
         record.live = tally
     else:
         record.probe = tally
     return record
+
+
+def _count(latencies: Latencies, more: Sparse) -> None:
+    counts = latencies.counts
+    for bucket, count in more.items():
+        counts[bucket] += count
 
 
 def _joined(one: Tally | None, other: Tally | None) -> Tally | None:

@@ -8,8 +8,9 @@ from breaker.outcome import SUCCESS, Blame, Kind, Neutral, Outcome, Status, Verd
 from breaker.registry import Registry
 from config.effective import Config
 from config.load import load_text
+from healthapi.delta import Delta, begin
 from healthapi.memory import MemoryStore
-from healthapi.record import PLACES, Record, begin
+from healthapi.record import PLACES, Record
 from healthapi.store import Store
 from healthapi.views import Sources
 
@@ -51,11 +52,18 @@ def outcome(
     return Outcome(provider, model, verdict, True, took, first_byte, at, kind)
 
 
-def record(*outcomes: Outcome) -> Record:
-    """The record of one target with these outcomes, none of them neutral."""
-    made = begin(outcomes[0].provider, outcomes[0].model, outcomes[0])
+def delta(*outcomes: Outcome) -> Delta:
+    """What these outcomes of one target, kind and minute add up to."""
+    made = begin(outcomes[0])
     for one in outcomes:
         made.add(one, PLACES[one.verdict.status])
+    return made
+
+
+def record(*outcomes: Outcome) -> Record:
+    """The record of one target with these outcomes, none of them neutral."""
+    made = store(*outcomes).get(outcomes[0].provider, outcomes[0].model)
+    assert made is not None
     return made
 
 

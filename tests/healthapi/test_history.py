@@ -33,10 +33,14 @@ class Sparse:
         return Counts(*(sum(cell[group] for cell in cells) for group in Group))
 
 
+def add(history: History, at: float, group: int) -> None:
+    history.count(int(at // MINUTE), [int(group == one) for one in Group])
+
+
 def filled(*ats: float, group: Group = Group.SUCCESS) -> History:
     history = History()
     for at in ats:
-        history.add(at, group)
+        add(history, at, group)
     return history
 
 
@@ -48,7 +52,7 @@ def test_groups_are_kept_apart() -> None:
     history = History()
     for group, times in ((Group.SUCCESS, 3), (Group.BLAMED, 2), (Group.OTHER, 1)):
         for _ in range(times):
-            history.add(NOW, group)
+            add(history, NOW, group)
     counts = history.counts(300, NOW)
     assert counts == Counts(3, 2, 1)
     assert (counts.total, counts.judged) == (6, 5)
@@ -100,7 +104,7 @@ def test_a_gap_longer_than_a_ring_empties_it() -> None:
 def test_a_clock_set_back_a_little_makes_nothing_unhappen() -> None:
     history = filled(NOW, NOW - 120)
     assert history.counts(300, NOW - 120).total == 2
-    history.add(NOW - 120, Group.BLAMED)
+    add(history, NOW - 120, Group.BLAMED)
     assert history.counts(300, NOW).total == 3
 
 
@@ -112,7 +116,7 @@ def test_a_clock_set_back_by_years_does_not_blind_the_rings() -> None:
 def test_reading_between_adds_changes_no_count() -> None:
     history = History()
     for n in range(1, 6):
-        history.add(NOW, Group.SUCCESS)
+        add(history, NOW, Group.SUCCESS)
         assert [history.counts(span, NOW).success for span in SPANS] == [n] * len(SPANS)
 
 
@@ -129,7 +133,7 @@ def test_the_rings_agree_with_the_slow_way_whatever_the_clock_does(
 ) -> None:
     history, slow = History(), Sparse()
     for offset, group in given_moments:
-        history.add(NOW + offset, group)
+        add(history, NOW + offset, group)
         slow.add(NOW + offset, group)
     assert history.counts(span, NOW + ago) == slow.counts(span, NOW + ago)
 
@@ -141,7 +145,7 @@ def test_merging_adds_whatever_is_not_too_old(one: list[tuple[float, Group]], tw
     together = sorted([*one, *two])
     for history, events in ((mine, sorted(one)), (theirs, sorted(two))):
         for offset, group in events:
-            history.add(NOW + offset, group)
+            add(history, NOW + offset, group)
     before = [theirs.counts(span, NOW) for span in SPANS]
     slow = Sparse()
     for offset, group in together:
@@ -154,6 +158,6 @@ def test_merging_adds_whatever_is_not_too_old(one: list[tuple[float, Group]], tw
 def test_adding_goes_on_after_a_merge() -> None:
     mine = filled(NOW)
     mine.merge(filled(NOW + 100 * MINUTE))
-    mine.add(NOW, Group.SUCCESS)
+    add(mine, NOW, Group.SUCCESS)
     assert mine.counts(DAY, NOW + 100 * MINUTE).total == 3
     assert mine.counts(300, NOW).total == 1, "the minute that was added to last had been empty before the merge"

@@ -5,7 +5,7 @@ import pytest
 from breaker.outcome import MESSAGE_LIMIT, OTHER_MODEL, Blame, Kind, Neutral, Status
 from healthapi.history import Counts
 from healthapi.record import PLACES, STATUSES, Sums
-from tests.healthapi.samples import NOW, outcome, record
+from tests.healthapi.samples import NOW, delta, outcome, record
 
 BAD = Status.ERROR
 PROBE = Kind.PROBE
@@ -43,7 +43,7 @@ def test_consecutive_counts_start_again_at_the_other_kind_of_end() -> None:
     made = record(outcome(), outcome(), outcome(BAD, at=NOW + 1), outcome(BAD, at=NOW + 2), outcome(BAD, at=NOW + 3))
     assert (made.consecutive_successes, made.consecutive_failures) == (0, 3)
     assert (made.last_success_at, made.last_failure_at) == (NOW, NOW + 3)
-    made.add(outcome(at=NOW + 4), 0)
+    made.take(delta(outcome(at=NOW + 4)))
     assert (made.consecutive_successes, made.consecutive_failures) == (1, 0)
     assert (made.created_at, made.updated_at) == (NOW, NOW + 4)
 
