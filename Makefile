@@ -42,11 +42,11 @@ check: setup ## ruff, mypy --strict and the direction of imports
 
 ifdef TESTS
 test: setup ## all tests with coverage; TESTS='tests/config -k units' for some, without
-	@requirements/system curl
+	@requirements/system curl redis-server
 	$(PYTHON_BIN) -m pytest -q --timeout 60 $(TESTS)
 else
 test: setup
-	@requirements/system curl
+	@requirements/system curl redis-server
 	$(PYTHON_BIN) -m coverage erase
 	PYTHONHASHSEED=$(SEED) $(PYTHON_BIN) -m pytest -q -n $(WORKERS) --maxprocesses 8 --dist loadfile --timeout 60 --cov --cov-report term
 	$(PYTHON_BIN) -m coverage report --include '$(EXACT)' --fail-under 100

@@ -95,7 +95,8 @@ class _Port:
         route, parts = match.route(request.method)
         self._door.check(route.access, _fields(request, b"authorization"))
         sent = request.headers
-        call = Call(parts, Parameters(query), sent.get("Accept", ""), request_id, sent.get("Last-Event-ID", ""))
+        accept, last_event_id = sent.get("Accept", ""), sent.get("Last-Event-ID", "")
+        call = Call(parts, Parameters(query), accept, request_id, last_event_id, headers)
         return await route.handler(self._admin, call)
 
 

@@ -34,12 +34,12 @@ class Done(Struct, frozen=True):
 
 async def listing(admin: Admin, call: Call) -> Reply:
     """Every breaker there is, by name."""
-    return reply(views.breaker_list(admin.sources()))
+    return reply(views.breaker_list(admin.local()))
 
 
 async def of_provider(admin: Admin, call: Call) -> Reply:
     """The breaker of one provider and all below it: its models' and those of keys in use."""
-    found = views.provider_breakers(admin.sources(), call.path["provider"])
+    found = views.provider_breakers(admin.local(), call.path["provider"])
     if found is None:
         raise _unknown(call)
     return reply(found)
@@ -47,7 +47,7 @@ async def of_provider(admin: Admin, call: Call) -> Reply:
 
 async def of_target(admin: Admin, call: Call) -> Reply:
     """The breaker of one model; its name may hold slashes, raw or as `%2F`."""
-    found = views.breaker_row(admin.sources(), call.path["provider"], call.path["model"])
+    found = views.breaker_row(admin.local(), call.path["provider"], call.path["model"])
     if found is None:
         raise _unknown(call)
     return reply(found)
@@ -84,6 +84,7 @@ async def reset(admin: Admin, call: Call) -> Reply:
 async def reset_all(admin: Admin, call: Call) -> Reply:
     """Close every breaker and forget what led to it, hold-offs too."""
     count = admin.registry.reset_all(admin.monotonic())
+    admin.keeper.reset_all()
     return reply(
         Done(True, f"all breakers are reset; {count} of them {'was' if count == 1 else 'were'} not closed", None)
     )
@@ -95,8 +96,8 @@ def _moved(admin: Admin, call: Call, move: Callable[[str, str | None], Breaker],
     Raises:
         Problem: 404 for what is neither configured nor was ever attempted; nothing is made for it.
     """
-    provider, model = admin.sources().canonical(call.path["provider"]), call.path.get("model")
-    if views.breaker_row(admin.sources(), provider) is None:
+    provider, model = admin.local().canonical(call.path["provider"]), call.path.get("model")
+    if views.breaker_row(admin.local(), provider) is None:
         raise _unknown(call)
     try:
         breaker = move(provider, model)
@@ -104,7 +105,7 @@ def _moved(admin: Admin, call: Call, move: Callable[[str, str | None], Breaker],
         raise _unknown(call) from None
     blocked = "" if breaker.mode is Mode.ENFORCE else f"; nothing is blocked, as breakers.mode is {breaker.mode}"
     message = f"{quoted(breaker_name(provider, model, None))} {done}{blocked}"
-    return reply(Done(True, message, views.breaker_row(admin.sources(), provider, model)))
+    return reply(Done(True, message, views.breaker_row(admin.local(), provider, model)))
 
 
 def _unknown(call: Call) -> Problem:

@@ -28,7 +28,11 @@ from prometheus_client.registry import Collector
 
 from breaker.latency import BOUNDS, PER_OCTAVE, Latencies
 from breaker.registry import Registry
-from healthapi.judgement import Judgement, families, judgement
+from healthapi import judgement as judging
+from healthapi import kept
+from healthapi.judgement import Judgement, judgement
+from healthapi.keeper import Keeper
+from healthapi.kept import Keeping, keeping
 from healthapi.labels import http_status
 from healthapi.metrics import Metrics
 from healthapi.series import Timings
@@ -73,9 +77,10 @@ class Snapshot(Struct, frozen=True):
     lag_worst: float
     rows: list[Row]
     judgement: Judgement
+    keeping: Keeping
 
 
-def take(metrics: Metrics, registry: Registry, now: float) -> Snapshot:
+def take(metrics: Metrics, registry: Registry, keeper: Keeper, now: float) -> Snapshot:
     """Copy what has to be copied and ask the gauges; to be called on the event loop, about two microseconds a row.
 
     `now` is on the registry's clock.
@@ -104,6 +109,7 @@ def take(metrics: Metrics, registry: Registry, now: float) -> Snapshot:
             for labels, series in metrics.series()
         ],
         judgement=judgement(metrics, registry, now),
+        keeping=keeping(keeper),
     )
 
 
@@ -141,7 +147,8 @@ class Families(Collector):
         yield GaugeMetricFamily("detour_open_permits", "Attempts under way.", value=snapshot.open_permits)
         yield _connections(snapshot)
         yield _rejections(snapshot)
-        yield from families(snapshot.judgement)
+        yield from judging.families(snapshot.judgement)
+        yield from kept.families(snapshot.keeping)
         yield _lag(snapshot)
         yield GaugeMetricFamily(
             "detour_event_loop_lag_worst_seconds",

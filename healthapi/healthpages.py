@@ -25,19 +25,19 @@ async def health(admin: Admin, call: Call) -> Reply:
 
 async def system(admin: Admin, call: Call) -> Reply:
     """How all providers and models are, in a dozen numbers."""
-    return reply(views.system(admin.sources()))
+    return reply(views.system(await admin.sources(call)))
 
 
 async def providers(admin: Admin, call: Call) -> Reply:
     """How every provider with records is."""
-    return reply(views.provider_rows(admin.sources()))
+    return reply(views.provider_rows(await admin.sources(call)))
 
 
 async def models(admin: Admin, call: Call) -> Reply:
     """How every model with a record is, the last called first."""
-    return reply(views.model_rows(admin.sources()))
+    return reply(views.model_rows(await admin.sources(call)))
 
 
 async def gateways(admin: Admin, call: Call) -> Reply:
     """How every provider is that is configured or has records, by name; those without a credential are told apart."""
-    return reply(views.gateways(admin.sources()))
+    return reply(views.gateways(await admin.sources(call)))

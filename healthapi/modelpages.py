@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from breaker.outcome import Kind, Status
+from breaker.outcome import Status
 from healthapi import views
 from healthapi.admin import Admin, Call
 from healthapi.errors import Problem, quoted
 from healthapi.replies import Reply, reply
 
 _STATUSES: Final = tuple(status.value for status in Status)
-_KINDS: Final = tuple(kind.value for kind in Kind)
 
 
 async def listing(admin: Admin, call: Call) -> Reply:
@@ -22,12 +21,12 @@ async def listing(admin: Admin, call: Call) -> Reply:
     status = call.query.choice("status", _STATUSES)
     return reply(
         views.model_health_list(
-            admin.sources(),
+            await admin.sources(call),
             provider=call.query.text("provider"),
             status=None if status is None else Status(status),
             limit=call.query.integer("limit", 100, 1, 1000),
             offset=call.query.integer("offset", 0, 0),
-            kind=_kind(call),
+            kind=call.kind(),
         )
     )
 
@@ -35,7 +34,7 @@ async def listing(admin: Admin, call: Call) -> Reply:
 async def record(admin: Admin, call: Call) -> Reply:
     """The record of one model; its name may hold slashes, raw or as `%2F`. Parameter: `kind` (live, probe)."""
     provider, model = call.path["provider"], call.path["model"]
-    found = views.model_health(admin.sources(), provider, model, _kind(call))
+    found = views.model_health(await admin.sources(call), provider, model, call.kind())
     if found is None:
         raise Problem(404, "unknown_model", f"there is no record of {quoted(model)} at {quoted(provider)}")
     return reply(found)
@@ -48,7 +47,7 @@ async def unhealthy(admin: Admin, call: Call) -> Reply:
     """
     return reply(
         views.unhealthy(
-            admin.sources(),
+            await admin.sources(call),
             error_threshold=call.query.number("error_threshold", 0.2, 0, 1),
             min_calls=call.query.integer("min_calls", 10, 1),
         )
@@ -57,13 +56,13 @@ async def unhealthy(admin: Admin, call: Call) -> Reply:
 
 async def stats(admin: Admin, call: Call) -> Reply:
     """Sums over all models. Parameter: `kind` (live, probe)."""
-    return reply(views.stats(admin.sources(), _kind(call)))
+    return reply(views.stats(await admin.sources(call), call.kind()))
 
 
 async def summary(admin: Admin, call: Call) -> Reply:
     """Sums over the models of one provider; 404 when it has none. Parameter: `kind` (live, probe)."""
     provider = call.path["provider"]
-    found = views.provider_summary(admin.sources(), provider, _kind(call))
+    found = views.provider_summary(await admin.sources(call), provider, call.kind())
     if found is None:
         raise Problem(404, "unknown_provider", f"there is no record of any model at {quoted(provider)}")
     return reply(found)
@@ -71,9 +70,4 @@ async def summary(admin: Admin, call: Call) -> Reply:
 
 async def providers(admin: Admin, call: Call) -> Reply:
     """The providers that have records, busiest first. Parameter: `kind` (live, probe)."""
-    return reply(views.providers(admin.sources(), _kind(call)))
-
-
-def _kind(call: Call) -> Kind | None:
-    kind = call.query.choice("kind", _KINDS)
-    return None if kind is None else Kind(kind)
+    return reply(views.providers(await admin.sources(call), call.kind()))

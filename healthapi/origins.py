@@ -12,7 +12,7 @@ from typing import Final
 from config.hosts import allowed_host, foreign_origin
 from healthapi.errors import Problem
 
-_EXPOSED: Final = "ETag, Retry-After, X-Detour-Request-Id"
+_EXPOSED: Final = "ETag, Retry-After, X-Detour-Request-Id, X-Detour-Stale"
 _REQUEST_HEADERS: Final = "Authorization, Content-Type, If-None-Match, Last-Event-ID"
 _PREFLIGHT_AGE: Final = "600"
 

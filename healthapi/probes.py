@@ -64,7 +64,7 @@ async def readyz(admin: Admin, call: Call) -> Reply:
 
 def _checks(admin: Admin) -> list[Check]:
     draining = admin.draining()
-    trouble = admin.store.trouble
+    trouble = admin.keeper.trouble
     warnings = admin.config.warnings
     worst = admin.lag.worst
     return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from healthapi import breakerpages, eventpages, healthpages, modelpages, probes, scrape
+from healthapi import breakerpages, cleanuppages, eventpages, healthpages, historypages, modelpages, probes, scrape
 from healthapi.auth import Access
 from healthapi.routes import Route
 
@@ -23,6 +23,9 @@ TABLE: Final = (
     Route("GET", "/v1/model-health/unhealthy", modelpages.unhealthy, Access.READ),
     Route("GET", "/v1/model-health/stats", modelpages.stats, Access.READ),
     Route("GET", "/v1/model-health/providers", modelpages.providers, Access.READ),
+    Route("GET", "/v1/model-health/history", historypages.history, Access.READ),
+    Route("GET", "/v1/model-health/cleanup", cleanuppages.listing, Access.READ),
+    Route("POST", "/v1/model-health/cleanup", cleanuppages.remove, Access.WRITE),
     Route("GET", "/v1/model-health/provider/{provider}/summary", modelpages.summary, Access.READ),
     Route("GET", "/v1/model-health/{provider}/{model...}", modelpages.record, Access.READ),
     Route("GET", "/v1/events", eventpages.events, Access.READ),

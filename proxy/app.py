@@ -1,4 +1,4 @@
-"""The story of the process: build, listen, serve, drain, stop. The one place where everything meets."""
+"""The story of the process: build, load, listen, serve, drain, flush, stop. The one place where everything meets."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ import signal
 import socket
 import sys
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import uvloop
 from aiohttp import web
 
 from breaker.registry import Registry
 from breaker.transitions import State
-from config.storeurl import StoreKind
+from healthapi import keeping, offline
 from healthapi.admin import Admin
 from healthapi.app import build as build_admin
 from healthapi.events import EventLog
+from healthapi.keeper import Clock
 from healthapi.lag import Lag
 from healthapi.memory import MemoryStore
 from healthapi.metrics import Metrics
 from healthapi.recorder import Recorder
+from healthapi.store import StoreError
 from proxy.access import AccessLog
 from proxy.connect import Connector
 from proxy.plane import DataPlane
@@ -73,6 +75,18 @@ def run(config: Config) -> int:
         return STOPPED
 
 
+async def cleanup(config: Config, older_than: float, live: bool) -> dict[str, Any]:
+    """List the health records that nobody needs, in the store itself; with `live` remove them.
+
+    Raises:
+        CannotStartError: the store cannot be used.
+    """
+    try:
+        return await offline.clean_up(config, older_than, secrets.token_hex(4), live=live)
+    except StoreError as error:
+        raise CannotStartError(str(error)) from error
+
+
 def _check_parser() -> None:
     try:
         assert_parser()
@@ -99,6 +113,17 @@ class App:
             loop.add_signal_handler(number, self._signalled)
         proxy_sockets = _bind("listen", settings.listen)
         admin_sockets = _bind("admin.listen", settings.admin.listen)
+        await self.keeper.start()
+        try:
+            await self._serve(loop, proxy_sockets, admin_sockets)
+        finally:
+            await self.keeper.stop()
+        log.info("stopped")
+        return STOPPED
+
+    async def _serve(
+        self, loop: asyncio.AbstractEventLoop, proxy_sockets: list[socket.socket], admin_sockets: list[socket.socket]
+    ) -> None:
         servers = [await loop.create_server(self.plane.server, sock=sock, backlog=BACKLOG) for sock in proxy_sockets]
         runner = web.AppRunner(
             self.admin, access_log=None, logger=_silent(), handle_signals=False, shutdown_timeout=1.0
@@ -117,13 +142,9 @@ class App:
         finally:
             self.lag.stop()
             await runner.cleanup()
-        log.info("stopped")
-        return STOPPED
 
     def _build(self, loop: asyncio.AbstractEventLoop) -> None:
         config = self.config
-        if config.settings.store.kind is not StoreKind.MEMORY:
-            log.info("health is kept in memory; %s is not written yet", config.settings.store.shown)
         for warning in config.warnings:
             log.warning("%s", warning)
         self.lag = Lag()
@@ -152,10 +173,16 @@ class App:
         self._recorder = Recorder(self.store, self.metrics)
         recorder = AccessLog(self._recorder) if config.settings.log.access else self._recorder
         self.plane = DataPlane(config, self.registry, recorder, pools, loop, instance=self.instance)
+        clock = Clock(self.plane.watch.now, time.time)
+        try:
+            self.keeper = keeping.keeper(config, self.store, self.registry, self.instance, clock)
+        except ValueError as error:
+            raise CannotStartError(f"store: {error}") from error
         self.admin = build_admin(
             Admin(
                 config=config,
                 store=self.store,
+                keeper=self.keeper,
                 registry=self.registry,
                 metrics=self.metrics,
                 lag=self.lag,
@@ -176,6 +203,7 @@ class App:
         """Tell the event log, the metrics and the log that a breaker moved."""
         self.events.add(moved)
         self.metrics.transition(moved)
+        self.keeper.moved(moved)
         target = moved.provider if moved.model is None else f"{moved.provider}/{moved.model}"
         level = logging.WARNING if moved.state is State.OPEN else logging.INFO
         extra = {"scope": moved.scope, "target": target, "cause": moved.cause, "retry_in": moved.retry_in}

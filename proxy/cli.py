@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import http.client
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -63,6 +62,11 @@ def build_parser() -> argparse.ArgumentParser:
     _json(audit)
     health = add("healthcheck", _healthcheck, "ask the running one whether it is ready")
     _configurable(health)
+    cleanup = add("cleanup", _cleanup, "show which health records nobody needs any more, and remove them with --live")
+    _configurable(cleanup)
+    cleanup.add_argument("--older-than", metavar="AGE", help="how long unused, e.g. 7d (cleanup.older_than, 30d)")
+    cleanup.add_argument("--live", action="store_true", help="remove them; without it they are only shown")
+    _json(cleanup)
     demo = add("demo", _demo, "show it working against fake providers that fail on cue: no key, no network")
     demo.add_argument("--seconds", type=float, metavar="N", help="end by itself after N seconds")
     completion = add("completion", _completion, "print a tab completion script for your shell")
@@ -153,21 +157,29 @@ def _audit(arguments: argparse.Namespace) -> int:
 
 def _healthcheck(arguments: argparse.Namespace) -> int:
     """Ask `/readyz` over a plain connection; quick to start, for container health checks."""
+    from proxy import adminport
+
     config = load(_config_path(arguments), os.environ, _overrides(arguments))
-    listen = config.settings.admin.listen
-    host = "127.0.0.1" if listen.host in ("", "0.0.0.0") else "::1" if listen.host == "::" else listen.host  # noqa: S104
-    connection = http.client.HTTPConnection(host, listen.port, timeout=3)
     try:
-        connection.request("GET", "/readyz")
-        answer = connection.getresponse()
-        text = answer.read(500).decode("utf-8", "replace").strip()
-    except (OSError, http.client.HTTPException) as error:
-        print(f"not ready: no answer on {listen}: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
+        answer = adminport.ask(config.settings.admin.listen, "GET", "/readyz", {}, timeout=3)
+    except adminport.NoAnswerError as error:
+        print(f"not ready: {error}", file=sys.stderr)
         return FAILED
-    finally:
-        connection.close()
-    print(text)
+    print(answer.body[:500].decode("utf-8", "replace").strip())
     return 0 if answer.status == 200 else FAILED
+
+
+def _cleanup(arguments: argparse.Namespace) -> int:
+    from proxy import cleanup
+
+    config = load(_config_path(arguments), os.environ, _overrides(arguments))
+    try:
+        done = cleanup.clean(config, arguments.older_than, arguments.live)
+    except cleanup.CannotCleanError as error:
+        print(f"nothing was cleaned up: {error}", file=sys.stderr)
+        return FAILED
+    print(_as_json(done) if arguments.json else cleanup.render(done))
+    return 0
 
 
 def _demo(arguments: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCKS = ["requirements/runtime.txt", "requirements/build.txt", "requirements/dev.txt", "bench/requirements.txt"]
-PIN = re.compile(r"^([a-z0-9-]+)==(\S+)(?: ;.*)? \\$")
+PIN = re.compile(r"^([a-z0-9-]+)(?:\[[a-z0-9,-]+\])?==(\S+)(?: ;.*)? \\$")
 
 
 def inputs(name: str) -> set[str]:

@@ -2,6 +2,7 @@
 
 from healthapi.views.breakers import breaker_list, breaker_row, provider_breakers
 from healthapi.views.gateways import gateways
+from healthapi.views.history import model_history
 from healthapi.views.models import model_health_list, unhealthy
 from healthapi.views.record import model_health
 from healthapi.views.rows import model_rows, provider_rows
@@ -16,6 +17,7 @@ __all__ = [
     "gateways",
     "model_health",
     "model_health_list",
+    "model_history",
     "model_rows",
     "provider_breakers",
     "provider_rows",

@@ -11,7 +11,7 @@ from breaker.registry import Registry
 from breaker.transitions import State
 from config.effective import Config, Tier
 from config.words import Mode
-from healthapi.store import Store
+from healthapi.store import Reading
 
 TIER: Final = Tier.STANDARD
 """The tier of targets that no model group places in another."""
@@ -23,7 +23,7 @@ class Sources(Struct, frozen=True):
     `now` is Unix time in seconds, `monotonic` the same moment on the registry's clock.
     """
 
-    store: Store
+    store: Reading
     config: Config
     registry: Registry
     now: float

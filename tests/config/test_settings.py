@@ -73,3 +73,5 @@ def test_the_defaults_of_the_contract() -> None:
     assert (settings.retries.max_attempts, settings.retries.max_wait, settings.retries.budget) == (3, 3, 0.2)
     critical = settings.tiers.critical
     assert (critical.interval, critical.timeout, critical.max_tokens) == (300, 30, 10)
+    cleanup = settings.cleanup
+    assert (cleanup.every, cleanup.older_than) == (0, 30 * 86400)

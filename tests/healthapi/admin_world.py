@@ -11,12 +11,13 @@ from breaker.registry import Registry
 from breaker.transition import Transition
 from config.load import load_text
 from healthapi.admin import Admin
+from healthapi.archive import Archive
 from healthapi.events import EventLog
+from healthapi.keeper import Clock, Keeper
 from healthapi.lag import Lag
 from healthapi.memory import MemoryStore
 from healthapi.metrics import Metrics
 from healthapi.recorder import Recorder
-from healthapi.store import Store
 
 NOW = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 TOKEN = "canary-admin-token-7f3a"
@@ -36,16 +37,16 @@ NO_TOKEN = LOOPBACK.replace(f"token: {TOKEN}, ", "")
 
 
 class World:
-    """One process' worth of health, with traffic to be made up."""
+    """One process' worth of health, with traffic to be made up. Its history is kept in memory, or in a file."""
 
-    def __init__(self, config: str = LOOPBACK, *, store: Store | None = None) -> None:
+    def __init__(self, config: str = LOOPBACK, *, store: MemoryStore | None = None, archive: str = ":memory:") -> None:
         self.now = NOW
         self.is_draining = False
         self.listeners: dict[str, bool] = {"proxy": True, "admin": True}
         self.in_flight = 0
         self.connections: dict[str, int] = {}
         self.config = load_text(config, {})
-        self.store: Store = MemoryStore() if store is None else store
+        self.store = MemoryStore() if store is None else store
         self.events = EventLog(wall=lambda: self.now)
         self.registry = Registry(
             tracked=1000,
@@ -69,6 +70,16 @@ class World:
             open_permits=lambda: self.registry.open_permits,
         )
         self.recorder = Recorder(self.store, self.metrics)
+        self.archive = Archive(archive)
+        self.keeper = self.kept_by(Keeper)
+
+    def kept_by(self, keeper: type[Keeper]) -> Keeper:
+        """A keeper of this world's store."""
+        return keeper(self.store, self.registry, self.archive, clock=Clock(lambda: self.monotonic, lambda: self.now))
+
+    async def close(self) -> None:
+        """Let go of the archive, whether it was opened or not."""
+        await self.archive.close()
 
     def _forgotten(self, provider: str, model: str) -> None:
         self.recorder.forget(provider, model)
@@ -87,6 +98,7 @@ class World:
             **{
                 "config": self.config,
                 "store": self.store,
+                "keeper": self.keeper,
                 "registry": self.registry,
                 "metrics": self.metrics,
                 "lag": self.lag,

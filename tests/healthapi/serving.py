@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from aiohttp import ClientResponse
+from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
 from healthapi.app import build
+from healthapi.routes import Route
+from healthapi.table import TABLE
 from tests.healthapi.admin_world import TOKEN, World
 
 Client = TestClient[Any, Any]
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
-async def serving(world: World, **changes: Any) -> Client:
-    """A client of a world's admin port; whoever asks for it closes it."""
-    client: Client = TestClient(TestServer(build(world.admin(**changes))))
+async def serving(world: World, table: Sequence[Route] = TABLE, **changes: Any) -> Client:
+    """A client of a world's admin port; whoever asks for it closes it, and the world's archive with it."""
+    app = build(world.admin(**changes), table)
+
+    async def close(app: web.Application) -> None:
+        await world.close()
+
+    app.on_cleanup.append(close)
+    client: Client = TestClient(TestServer(app))
     await client.start_server()
     return client
 

@@ -20,7 +20,7 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
 def told(world: World) -> Snapshot:
-    return take(world.metrics, world.registry, world.monotonic)
+    return take(world.metrics, world.registry, world.keeper, world.monotonic)
 
 
 def scrape(world: World, accept: str = "") -> str:

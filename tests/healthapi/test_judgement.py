@@ -27,7 +27,7 @@ def states(world: World) -> dict[tuple[str, ...], int]:
 
 
 def values(world: World, sample: str) -> list[tuple[Mapping[str, str], float]]:
-    body, _ = render(take(world.metrics, world.registry, world.monotonic), "")
+    body, _ = render(take(world.metrics, world.registry, world.keeper, world.monotonic), "")
     return [(s.labels, s.value) for f in parse(body.decode()) for s in f.samples if s.name == sample]
 
 
@@ -66,7 +66,7 @@ def test_keys_are_added_up_and_never_shown() -> None:
         ("provider", "groq", "", "closed"): 1,
         ("credential", "groq", "", "open"): 2,
     }
-    body, _ = render(take(world.metrics, world.registry, world.monotonic), "")
+    body, _ = render(take(world.metrics, world.registry, world.keeper, world.monotonic), "")
     assert not any(key[:8].encode() in body for key in KEYS)
 
 

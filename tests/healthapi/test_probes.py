@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -8,7 +9,7 @@ import pytest
 
 from healthapi import probes
 from healthapi.admin import Admin, Call
-from healthapi.memory import MemoryStore
+from healthapi.keeper import Keeper
 from healthapi.parameters import Parameters
 from tests.healthapi.admin_world import KEY, TOKEN, World
 
@@ -68,19 +69,31 @@ async def test_what_is_looked_at() -> None:
     assert told["event_loop"] == {"ok": True, "required": False, "detail": "at most 0 ms late in the last minute"}
 
 
-class Troubled(MemoryStore):
-    trouble = "cannot reach redis://user:canary-pw@10.0.0.1:6379/0: refused"  # type: ignore[assignment]
+class Troubled(Keeper):
+    @property
+    def trouble(self) -> str:
+        return "cannot reach redis://user:canary-pw@10.0.0.1:6379/0: refused"
 
 
 async def test_store_trouble_is_told_and_never_makes_it_unready() -> None:
-    world = World(store=Troubled())
-    assert (await readyz(world.admin(), "verbose"))[0] == 200
-    store = (await checks(world))["store"]
+    world = World()
+    keeper = world.kept_by(Troubled)
+    assert (await readyz(world.admin(keeper=keeper), "verbose"))[0] == 200
+    store = (await checks(world, keeper=keeper))["store"]
     assert store == {
         "ok": False,
         "required": False,
         "detail": "cannot reach redis://***@10.0.0.1:6379/0: refused",
     }
+
+
+async def test_a_file_that_cannot_be_had_is_told(tmp_path: Path) -> None:
+    world = World(archive=str(tmp_path / "absent" / "detour.db"))
+    await world.keeper.flush()
+    store = (await checks(world))["store"]
+    await world.close()
+    assert (store["ok"], store["required"]) == (False, False)
+    assert "absent" in store["detail"]
 
 
 async def test_warnings_of_the_configuration_are_told() -> None:
@@ -101,9 +114,9 @@ async def test_a_late_event_loop_is_told_and_never_makes_it_unready(late: float,
 
 
 async def test_no_secret_is_told() -> None:
-    world = World(store=Troubled())
+    world = World()
     world.is_draining = True
-    _, document = await readyz(world.admin(), "verbose")
+    _, document = await readyz(world.admin(keeper=world.kept_by(Troubled)), "verbose")
     text = json.dumps(document)
     for secret in (KEY, TOKEN, "canary"):
         assert secret not in text
@@ -114,6 +127,7 @@ async def test_without_listeners_told_there_is_no_check_of_them() -> None:
     admin = Admin(
         config=world.config,
         store=world.store,
+        keeper=world.keeper,
         registry=world.registry,
         metrics=world.metrics,
         lag=world.lag,

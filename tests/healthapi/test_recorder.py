@@ -7,7 +7,7 @@ from tests.healthapi.admin_world import World, answer
 
 
 def record(world: World, model: str) -> ModelHealth:
-    found = views.model_health(world.admin().sources(), "groq", model)
+    found = views.model_health(world.admin().local(), "groq", model)
     assert found is not None
     return found
 

@@ -19,7 +19,7 @@ OFF = LOOPBACK + "breakers: {mode: 'off'}\n"
 
 
 def row(world: World, provider: str = "groq", model: str | None = MODEL) -> BreakerRow:
-    found = views.breaker_row(world.admin().sources(), provider, model)
+    found = views.breaker_row(world.admin().local(), provider, model)
     assert found is not None
     return found
 
@@ -132,7 +132,7 @@ def test_the_list_has_all_scopes_by_name() -> None:
     refused(world, blame=Blame.TARGET_CREDENTIAL)
     world.attempt("groq", MODEL, Status.RATE_LIMITED, KEY, blame=Blame.TARGET_CREDENTIAL, retry_after=20.0)
     world.attempt("openrouter", "meta-llama/llama:free")
-    document = views.breaker_list(world.admin().sources())
+    document = views.breaker_list(world.admin().local())
     assert set(document.circuit_breakers) == {
         "groq",
         f"groq/{MODEL}",
@@ -153,14 +153,14 @@ def test_the_list_of_one_provider_has_its_own_first() -> None:
     refused(world)
     failing(world, 1, "other")
     world.attempt("openrouter", "m")
-    document = views.provider_breakers(world.admin().sources(), "groq")
+    document = views.provider_breakers(world.admin().local(), "groq")
     assert document is not None
     assert list(document.circuit_breakers) == ["groq", f"groq/{MODEL}", "groq/other", "groq#key:1a2b3c4d"]
     assert (document.total_count, document.open_count) == (4, 1)
 
 
 def test_a_provider_that_was_not_called_yet_has_one_closed_breaker() -> None:
-    document = views.provider_breakers(World().admin().sources(), "openrouter")
+    document = views.provider_breakers(World().admin().local(), "openrouter")
     assert document is not None
     assert list(document.circuit_breakers) == ["openrouter"]
     assert (document.total_count, document.closed_count) == (1, 1)
@@ -169,7 +169,7 @@ def test_a_provider_that_was_not_called_yet_has_one_closed_breaker() -> None:
 def test_aliases_are_their_providers() -> None:
     world = World("providers: {alibaba: {}}")
     world.attempt("alibaba", "qwen")
-    sources = world.admin().sources()
+    sources = world.admin().local()
     document = views.provider_breakers(sources, "alibaba-cloud")
     assert document is not None
     assert list(document.circuit_breakers) == ["alibaba", "alibaba/qwen"]
@@ -185,7 +185,7 @@ def test_names_that_look_alike_hide_nothing() -> None:
     world.attempt("groq", f"{MODEL}#key:1a2b3c4d")
     for last in "\udc80", "\udc81", "\udc82":
         world.attempt("groq", f"no-utf8-{last}")
-    document = views.breaker_list(world.admin().sources())
+    document = views.breaker_list(world.admin().local())
     assert len(document.circuit_breakers) == document.total_count == len(list(world.registry.breakers())) == 10
     assert msgspec.json.encode(document)
 
@@ -201,7 +201,7 @@ def test_a_hostile_reason_is_text() -> None:
 @pytest.mark.parametrize("model", [None, "m", NO_MODEL])
 def test_unknown_names_have_none_and_get_none(model: str | None) -> None:
     world = World()
-    sources = world.admin().sources()
+    sources = world.admin().local()
     assert views.breaker_row(sources, "grok", model) is None
     assert views.provider_breakers(sources, "grok") is None
     assert views.breaker_row(sources, "groq", "never-called") is None
@@ -209,7 +209,7 @@ def test_unknown_names_have_none_and_get_none(model: str | None) -> None:
 
 def test_a_read_creates_no_breaker() -> None:
     world = World()
-    sources = world.admin().sources()
+    sources = world.admin().local()
     for model in (None, MODEL, "never-called", NO_MODEL, "~other"):
         for provider in ("groq", "openrouter", "grok"):
             views.breaker_row(sources, provider, model)
@@ -224,7 +224,7 @@ def test_a_read_creates_no_breaker() -> None:
 
 
 def statuses(world: World) -> tuple[str, str, str, str]:
-    sources = world.admin().sources()
+    sources = world.admin().local()
     return (
         views.model_rows(sources).data[0].status,
         views.provider_rows(sources).data[0].status,
@@ -247,7 +247,7 @@ def test_an_open_target_is_unhealthy_where_it_blocks(config: str, expected: tupl
         world.attempt("groq", MODEL)
     world.registry.open("groq", MODEL, world.monotonic, 60.0)
     assert statuses(world) == expected
-    sources = world.admin().sources()
+    sources = world.admin().local()
     record = views.model_health(sources, "groq", MODEL)
     assert record is not None
     assert (record.circuit_breaker_state, record.circuit_breaker_reason) == ("open", "opened by hand for 60 s")
@@ -270,14 +270,14 @@ def test_an_open_provider_is_offline_where_it_blocks(config: str, expected: tupl
         world.attempt("groq", MODEL)
     world.registry.open("groq", None, world.monotonic, 60.0)
     assert statuses(world) == expected
-    (provider,) = views.provider_rows(world.admin().sources()).data
+    (provider,) = views.provider_rows(world.admin().local()).data
     assert (provider.circuit_breaker_state, provider.circuit_breaker_reason) == ("open", "opened by hand for 60 s")
 
 
 def test_an_open_provider_without_records_is_no_available_gateway() -> None:
     world = World()
     world.registry.open("groq", None, world.monotonic, 60.0)
-    gateway = views.gateways(world.admin().sources()).data["groq"]
+    gateway = views.gateways(world.admin().local()).data["groq"]
     assert (gateway.status, gateway.available) == ("unhealthy", False)
 
 
@@ -298,8 +298,8 @@ def test_half_open_and_closed_again_are_judged_by_what_was_seen() -> None:
     world.now += 61
     for _ in range(2):
         permit = world.registry.admit("groq", MODEL, world.monotonic)
-        assert views.model_rows(world.admin().sources()).data[0].circuit_breaker_state == "half_open"
+        assert views.model_rows(world.admin().local()).data[0].circuit_breaker_state == "half_open"
         assert statuses(world)[0] == "healthy"
         permit.cancel()  # type: ignore[union-attr]
     world.registry.reset("groq", MODEL, world.monotonic)
-    assert views.model_rows(world.admin().sources()).data[0].circuit_breaker_reason is None
+    assert views.model_rows(world.admin().local()).data[0].circuit_breaker_reason is None

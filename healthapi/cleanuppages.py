@@ -1,0 +1,88 @@
+"""GET and POST /v1/model-health/cleanup: records that nobody needs any more."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from config.units import LONGEST
+from healthapi import cleanup
+from healthapi.admin import STALE, Admin, Call
+from healthapi.cleanup import Found, Stale
+from healthapi.replies import Reply, reply
+from healthapi.views.text import clean, iso
+
+
+class StaleModel(Struct, frozen=True, kw_only=True):
+    """One record. `reason` is `never_called`, `unused` or `always_failing`, `configured` that a model group names it.
+
+    `error_rate` is 0-1; it and `last_called_at` are null when it was never called.
+    """
+
+    provider: str
+    model: str
+    reason: str
+    configured: bool
+    last_called_at: str | None
+    call_count: int
+    error_rate: float | None
+
+
+class Cleanup(Struct, frozen=True, kw_only=True):
+    """The records that are not needed, the one called last coming last. `live`: they were removed, not only listed.
+
+    `total` is how many are listed, `removed` how many were removed.
+    """
+
+    older_than_seconds: float
+    live: bool
+    total: int
+    removed: int
+    models: list[StaleModel]
+
+
+async def listing(admin: Admin, call: Call) -> Reply:
+    """The records that a cleanup would remove: never called, unused for long, or never successful in ten calls.
+
+    Parameter: `older_than` (`cleanup.older_than`, 30d), how long a record has to be unused. They are the whole
+    fleet's.
+    """
+    older_than = _older_than(admin, call)
+    found = await cleanup.find(admin.keeper, admin.config, admin.now(), older_than)
+    if found.stale is not None:
+        call.headers[STALE] = str(int(found.stale))
+    return reply(document(found, older_than))
+
+
+async def remove(admin: Admin, call: Call) -> Reply:
+    """Remove these records, for the whole fleet. Parameter: `older_than` (`cleanup.older_than`, 30d)."""
+    older_than = _older_than(admin, call)
+    found = await cleanup.find(admin.keeper, admin.config, admin.now(), older_than)
+    return reply(document(found, older_than, await cleanup.remove(admin.keeper, found)))
+
+
+def document(found: Found, older_than: float, removed: int | None = None) -> Cleanup:
+    """The answer; `removed` is None where they were only looked for."""
+    return Cleanup(
+        older_than_seconds=older_than,
+        live=removed is not None,
+        total=len(found.models),
+        removed=removed or 0,
+        models=[_row(one) for one in found.models],
+    )
+
+
+def _row(one: Stale) -> StaleModel:
+    sums = one.sums
+    return StaleModel(
+        provider=clean(one.provider),
+        model=clean(one.model),
+        reason=one.reason,
+        configured=one.configured,
+        last_called_at=iso(one.last_called_at),
+        call_count=sums.calls,
+        error_rate=(sums.calls - sums.successes) / sums.calls if sums.calls else None,
+    )
+
+
+def _older_than(admin: Admin, call: Call) -> float:
+    return call.query.duration("older_than", admin.config.settings.cleanup.older_than, LONGEST)

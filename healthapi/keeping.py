@@ -1,0 +1,57 @@
+"""Where health is kept, as the configuration says it: builds the keeper with what it needs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from breaker.registry import Registry
+from config.effective import Config
+from config.storeurl import StoreKind
+from healthapi import cleanup
+from healthapi.archive import Archive
+from healthapi.fleet.fleet import Fleet
+from healthapi.keeper import Clock, Keeper
+from healthapi.memory import MemoryStore
+from healthapi.published import documents
+from healthapi.store import Reading, Scope
+from healthapi.views.sources import Sources
+
+IN_MEMORY: Final = ":memory:"
+
+OWN: Final = frozenset({StoreKind.MEMORY, StoreKind.SQLITE})
+"""Stores that are one sidecar's alone."""
+
+ASKED: Final = 1.0
+"""Seconds between two times that a sidecar asks whether it is to publish."""
+
+
+def keeper(config: Config, store: MemoryStore, registry: Registry, instance: str, clock: Clock) -> Keeper:
+    """What keeps `store` and the breakers of `registry` in the configured place; not started yet.
+
+    Raises:
+        ValueError: its address says what is not understood.
+    """
+    settings = config.settings
+    url = settings.store
+    fleet = None
+    if url.kind not in OWN:
+        fleet = Fleet(url, settings.redis, registry, instance, clock.now, clock.wall)
+    path = url.path if url.kind is StoreKind.SQLITE else IN_MEMORY
+    made = Keeper(store, registry, Archive(path), fleet, clock)
+
+    def sources(read: Reading) -> Sources:
+        return Sources(read, config, registry, clock.wall(), clock.now())
+
+    async def publish() -> None:
+        if fleet is not None and await fleet.publishes():
+            picture = await made.reading(Scope.FLEET)
+            await fleet.publish(documents(sources(picture.store)))
+
+    async def clean_up() -> None:
+        await cleanup.run(made, config, clock.wall(), settings.cleanup.older_than)
+
+    if fleet is not None and settings.redis.publish_cache:
+        made.every(ASKED, publish)
+    if settings.cleanup.every:
+        made.every(settings.cleanup.every, clean_up)
+    return made
