@@ -183,7 +183,25 @@ local function share(window)
   return {ring[1], sums, models, ring[3]}
 end
 
+-- Keys of somebody else's are found before anything is changed: half a batch would be lost for good.
+local function foreign()
+  local wanted = {t = "hash", x = "zset", z = "zset", v = "string", vb = "string"}
+  for _, entry in ipairs(sent[1]) do
+    local flags, hour = entry[1], math.floor((tonumber(entry[4]) or 0) / 60)
+    if has(flags, MINUTE_CELL) > 0 then wanted["m:" .. hour] = "hash" end
+    if has(flags, HOUR_CELL) > 0 then wanted["h:" .. math.floor(hour / 24)] = "hash" end
+    if has(flags, MINUTE_RING + LONG_RINGS) > 0 then wanted["g:" .. entry[2] .. entry[3]] = "string" end
+  end
+  for _, window in ipairs(sent[2]) do wanted["w:" .. window[1]] = "string" end
+  for key, kind in pairs(wanted) do
+    local found = redis.call("TYPE", prefix .. key).ok
+    if found ~= "none" and found ~= kind then return key end
+  end
+end
+
 if apply then
+  local theirs = foreign()
+  if theirs then return redis.error_reply("WRONGTYPE a key of this fleet holds what is not Detour's") end
   -- Before the rest: should an entry make this fail half-way, sending it again must not count the other half twice.
   redis.call("SET", mark, sequence, "EX", MARK_LIFE)
   local added = 0

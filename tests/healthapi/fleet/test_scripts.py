@@ -362,6 +362,20 @@ def test_a_batch_that_breaks_off_is_not_counted_again(shard: Shard) -> None:
     assert shard.record(LLAMA)[0] == cell(1)
 
 
+@pytest.mark.parametrize("key", [b"t", b"x", b"z", b"v", b"m:%d", b"h:%d", b"g:l%b", b"w:%b"])
+def test_keys_of_somebody_else_are_found_before_anything_is_changed(shard: Shard, key: bytes) -> None:
+    minute = entry()[3]
+    name = key.replace(b"%d", b"%d" % (minute // (60 if key[:1] == b"m" else 1440))).replace(b"%b", LLAMA)
+    shard.client.execute_command("LPUSH" if key != b"t" else "SET", shard.key(name), "theirs")
+    batch = [entry(GEMMA), entry()]
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        shard.flush(batch, 1, windows=[window([1, 0, 0, 0, 0])])
+    assert shard.client.keys(shard.key(b"*")) == [shard.key(name)], "nothing but what was there"
+    shard.client.delete(shard.key(name))
+    shard.flush(batch, 1)
+    assert shard.record(LLAMA)[0] == shard.record(GEMMA)[0] == cell(1)
+
+
 # -- flush: bounds -------------------------------------------------------------------------------------------------
 
 
