@@ -189,12 +189,28 @@ class States:
 
     def _answered(self, name: bytes, move: Move, answer: Any) -> None:
         accepted, document, server_ms, _ = answer
+        found = msgspec.msgpack.decode(document)
+        if not accepted and self._newer(name, found, server_ms):
+            self.epochs[name] = max(found[0], self.epochs.get(name, 0))
+            return
         if self._moved.get(name) == move:
             del self._moved[name]
         if accepted:
-            self.epochs[name] = max(msgspec.msgpack.decode(document)[0], self.epochs.get(name, 0))
+            self.epochs[name] = max(found[0], self.epochs.get(name, 0))
         else:
-            self._adopt(name, msgspec.msgpack.decode(document), server_ms)
+            self._adopt(name, found, server_ms)
+
+    def _newer(self, name: bytes, document: Sequence[Any], server_ms: int) -> bool:
+        """Whether a breaker opened here after the fleet had closed it, which this sidecar hears of only now.
+
+        It is told once more then, from the epoch that is known by that.
+        """
+        if name == EVERYTHING or document[1] != State.CLOSED:
+            return False
+        wall = self._wall()
+        memo = self._registry.memo(*names(name), self._now(), wall)
+        closed_at = wall - (server_ms - document[8]) / 1000
+        return memo is not None and memo.state is not State.CLOSED and memo.opened_at > closed_at
 
     # -- hearing ---------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 -- Say what a breaker is now, for the whole fleet.
 -- KEYS: prefix of shard 0. ARGV: identity, epoch it moved from, force (0, 1), state, cause, origin, reason, manual
 -- (0, 1), openings, http_status or nothing, opened_ago_ms, retry_in_ms, instance, channel.
--- Document: {epoch, state, cause, origin, reason, manual, openings, http_status, opened_ms, retry_ms, instance}.
+-- Document: {epoch, state, cause, origin, reason, manual, openings, http_status, opened_ms, retry_ms, instance}; where it
+-- closed, opened_ms is when.
 -- Answers {accepted (0, 1), document, server_ms, version}; a move from an epoch that is over changes nothing.
 
 local MOST = 20000
@@ -15,7 +16,7 @@ if old and epoch ~= base and ARGV[3] ~= "1" then
   return {0, old, now, tonumber(redis.call("GET", prefix .. "bv") or 0)}
 end
 
-local opened, retry = 0, 0
+local opened, retry = now, 0
 if ARGV[4] ~= "closed" then opened, retry = now - tonumber(ARGV[11]), now + tonumber(ARGV[12]) end
 local document = cmsgpack.pack({
   math.max(epoch, base) + 1, ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8] == "1", tonumber(ARGV[9]),

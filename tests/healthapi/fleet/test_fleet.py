@@ -402,6 +402,48 @@ async def test_what_was_moved_in_silence_is_told_when_it_is_over(url: str, serve
         await eventually(b.is_open)
 
 
+async def test_what_opened_in_silence_is_newer_than_what_the_fleet_closed_before_it(
+    url: str, server: RedisServer
+) -> None:
+    async with sidecar(url, "a") as a, sidecar(url, "b") as b:
+        a.fail()
+        await eventually(b.is_open)
+        a.registry.close("groq", "llama", a.now())
+        await eventually(lambda: not b.is_open())
+        await eventually(lambda: not fleet_of(a).states._moved)
+        server.freeze()
+        try:
+            async with sidecar(url, "c") as c:  # which knows nothing of all that
+                c.fail()
+                server.thaw()
+                await eventually(lambda: a.is_open() and b.is_open(), "the others follow")
+                assert c.is_open()
+        finally:
+            server.thaw()
+
+
+async def test_what_the_fleet_closed_after_it_opened_in_silence_is_newer(url: str, server: RedisServer) -> None:
+    async with sidecar(url, "a") as a, sidecar(url, "b") as b:
+        a.attempt()
+        link = fleet_of(b).states._link
+        run = link.run
+
+        async def silent(calls: Sequence[Call], **more: Any) -> list[Any]:
+            return [LinkError("silence")] * len(calls)
+
+        link.run = silent  # type: ignore[method-assign]
+        fleet_of(b).states._tasks[1].cancel()
+        b.fail()
+        a.fail()
+        await eventually(lambda: not fleet_of(a).states._moved)
+        a.registry.close("groq", "llama", a.now())
+        await eventually(lambda: not fleet_of(a).states._moved)
+        assert b.is_open()
+        link.run = run  # type: ignore[method-assign]
+        await eventually(lambda: not b.is_open(), "it follows")
+        assert not a.is_open()
+
+
 async def test_open_breakers_outlive_a_store_that_lost_everything(url: str, server: RedisServer) -> None:
     async with sidecar(url, "a") as a:
         a.fail()

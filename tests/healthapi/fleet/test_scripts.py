@@ -650,8 +650,8 @@ def test_a_document_says_all_there_is_by_the_servers_clock(shard: Shard) -> None
     epoch_to_status, times = UNPACK(document)[:8], UNPACK(document)[8:]
     assert epoch_to_status == [1, "open", "consecutive", "rate", "é\0'\"", True, 3, 503]
     assert times == [at - 250, at + 60_000, "a"]
-    _, document, _, _ = move(shard, base=1, state="closed", status="")
-    assert UNPACK(document)[7:10] == [False, 0, 0]
+    _, document, at, _ = move(shard, base=1, state="closed", status="")
+    assert UNPACK(document)[7:10] == [False, at, 0]
 
 
 @pytest.mark.parametrize("name", [LLAMA, *NASTY, identity("groq", None), b"*"])
