@@ -1,7 +1,7 @@
 """Real Redis servers on the loopback: one, three as a Cluster, a master with its replica and a Sentinel.
 
-Their data lie in a folder of the test's. Each is ended by its own process id; without `redis-server` on the machine the
-tests that want one are skipped.
+Their data lie in a folder of the test's. Each is ended by its own process id. Without a server on the machine the tests
+that want one fail: `make test` installs it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-PROGRAM: Final = shutil.which("redis-server")
+PROGRAM: Final = shutil.which("redis-server") or shutil.which("valkey-server")
 SERVICE: Final = "store"
 """What the Sentinel calls the master it watches."""
 
@@ -55,7 +55,7 @@ class RedisServer:
 
     def __init__(self, folder: Path, *, sentinel: bool = False, **options: str | int) -> None:
         if PROGRAM is None:
-            pytest.skip("there is no redis-server here")
+            pytest.fail("no redis-server on the PATH: install it (Debian, Ubuntu: apt-get install redis-server)")
         self.port = free_port()
         self.folder = folder / str(self.port)
         self.folder.mkdir(parents=True)

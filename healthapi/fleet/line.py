@@ -81,7 +81,7 @@ class Line:
             self._opening.add_done_callback(self._opened)
         await asyncio.wait([self._opening])  # which leaves it alone when this here is cancelled
         self._opening.result()
-        self._opening = None
+        self._opening, self.trouble = None, None
 
     async def _open(self) -> None:
         async with asyncio.timeout(CONNECT):
@@ -101,7 +101,7 @@ async def open_connection(connection: Connection, *, master: bool = False) -> No
         if master:
             await connection.send_command("ROLE", check_health=False)
             role = await connection.read_response(disable_decoding=True)
-            if role[0] != b"master":
+            if not isinstance(role, list) or role[:1] != [b"master"]:
                 raise ResponseError("READONLY it is no master")
         made = True
     finally:

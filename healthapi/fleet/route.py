@@ -102,10 +102,13 @@ class Route:
             raise LinkError(f"no answer within {ASKING * 1000:.0f} ms: {shown(node)}") from None
         except (RedisError, OSError) as error:
             raise explain(error, shown(node), self._dial.password) from None
-        if sentinel:
-            self._take_master(answer, node)
-        else:
-            self._take_slots(answer, node)
+        try:
+            if sentinel:
+                self._take_master(answer, node)
+            else:
+                self._take_slots(answer, node)
+        except (ValueError, TypeError, IndexError, AttributeError):
+            raise LinkError(f"says nothing that is understood: {shown(node)}") from None
 
     def _take_master(self, answer: Any, asked: Node) -> None:
         if not answer:
@@ -121,6 +124,8 @@ class Route:
             found = [((node[0] or b"").decode() or asked[0], int(node[1])) for node in nodes]
             slots[first : last + 1] = [found[0]] * (last + 1 - first)
             replicas.update(found[1:])
+        if len(slots) != SLOTS:
+            raise ValueError
         missing = slots.count(None)
         if missing:
             raise LinkError(f"nobody has {missing} of the cluster's {SLOTS} slots: {shown(asked)}")

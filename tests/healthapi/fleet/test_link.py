@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from config.storeurl import StoreUrl
-from healthapi.fleet import line, listener, scripts, wire
+from healthapi.fleet import line, listener, route, scripts, wire
 from healthapi.fleet.keys import SHARDS, identity, prefix
 from healthapi.fleet.link import Call, Link, LinkError, open_link
 from tests.e2e.authority import Authority
@@ -215,7 +215,7 @@ async def test_a_frozen_server_is_waited_for_so_long_and_its_late_answers_are_no
             began = time.monotonic()
             assert said(await link.run([ask(b"x"), read()])) == [f"no answer within 150 ms: {server.address}"] * 2
             assert SHORT * 0.9 < time.monotonic() - began < LONG
-            said(await link.run([ask(b"y")]))
+            assert str(await link.set_many([(b"k", b"v")], 9)).startswith("no answer within 150 ms")
         finally:
             server.thaw()
         answers = await until(lambda: _good(link, [read(), ask(b"x", b"b")]), "it answers again")
@@ -301,6 +301,29 @@ async def test_something_else_that_listens_there() -> None:
         port = fake.sockets[0].getsockname()[1]
         async with linked(f"redis://127.0.0.1:{port}") as link:
             assert said(await link.run([ask(b"x")])) == [f"does not speak the Redis protocol: 127.0.0.1:{port}"]
+
+
+@pytest.mark.parametrize("url", ["redis+sentinel://{}/s", "redis+cluster://{}"])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b":1",
+        b"*1\r\n:1",
+        b"*2\r\n:1\r\n:2",
+        b"*2\r\n$1\r\nh\r\n$1\r\n?",
+        b"*1\r\n*3\r\n:0\r\n:99999\r\n*2\r\n$1\r\nh\r\n:1",
+    ],
+)
+async def test_an_answer_that_makes_no_sense(url: str, reply: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(reply + b"\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as fake:
+        address = f"127.0.0.1:{fake.sockets[0].getsockname()[1]}"
+        async with linked(url.format(address)) as link:
+            assert said(await link.run([read()])) == [f"says nothing that is understood: {address}"]
 
 
 async def test_a_host_that_does_not_exist() -> None:
@@ -473,7 +496,10 @@ async def test_a_master_that_became_a_replica_is_left(tmp_path: Path) -> None:
 
 
 async def test_sentinels_that_are_gone_or_know_nothing(tmp_path: Path) -> None:
-    with redis_sentinel(tmp_path) as (_, _, sentinel):
+    with redis_sentinel(tmp_path) as (master, _, sentinel):
+        async with linked(f"redis+sentinel://{sentinel.address}/{SERVICE}/2") as link:
+            assert await link.set_many([(b"k", b"v")], 60) is None
+            assert b"db2:keys=1" in master.command("INFO", "keyspace")
         async with linked(f"redis+sentinel://{sentinel.address}/other") as link:
             assert said(await link.run([read()])) == [f"no such service, or no master of it: {sentinel.address}"]
         sentinel.freeze()
@@ -482,6 +508,40 @@ async def test_sentinels_that_are_gone_or_know_nothing(tmp_path: Path) -> None:
         async with linked(f"redis+sentinel://{sentinel.address}/{SERVICE}", SHORT) as link:
             assert said(await link.run([read()])) == ["no answer within 150 ms"]
         sentinel.thaw()
+
+
+@contextlib.asynccontextmanager
+async def sentinel_that_says(where: list[RedisServer]) -> AsyncIterator[int]:
+    """Its port; what it says can be changed."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        port = b"%d" % where[0].port
+        writer.write(b"*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%s\r\n" % (len(port), port))
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as fake:
+        yield fake.sockets[0].getsockname()[1]
+
+
+async def test_a_sentinel_that_is_late(server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it takes for a master is asked whether it is one; and one that is goes on only until another one is."""
+    monkeypatch.setattr(route, "FRESH", 0.05)
+    with redis_sentinel(tmp_path) as (master, replica, _):
+        where = [replica]
+        async with (
+            sentinel_that_says(where) as port,
+            linked(f"redis+sentinel://127.0.0.1:{port}/{SERVICE}") as link,
+        ):
+            assert said(await link.run([read()])) == [f"read-only replica (READONLY): {replica.address}"]
+            where[0] = master
+            await until(lambda: ok(link, [ask(b"x")]), "the master is found")
+            where[0] = server
+            await until(lambda: _is(link.run([ask(b"x", b"b")]), [[1]]), "the other master is found")
+
+
+async def _is(found: Awaitable[Any], expected: Any) -> bool:
+    return bool(await found == expected)
 
 
 # -- Cluster -------------------------------------------------------------------------------------------------------
@@ -553,6 +613,23 @@ async def _goes_on_with_the_rest(link: Link, servers: list[RedisServer]) -> None
     servers[1].kill()
     answers = await link.run(reads)
     assert [isinstance(answer, LinkError) for answer in answers].count(False) == SHARDS - len(late)
+
+
+@pytest.mark.parametrize("end", [RedisServer.kill, RedisServer.freeze])
+async def test_what_a_lost_node_had_is_found_where_it_is_then(
+    tmp_path: Path, end: Callable[[RedisServer], None]
+) -> None:
+    with redis_cluster(tmp_path, cluster_require_full_coverage="no") as servers:
+        lost, heir, other = servers
+        async with linked(f"redis+cluster://{heir.address},{other.address},{lost.address}", 1.0) as link:
+            reads = [read(key) for key in ALL_SHARDS]
+            await until(lambda: ok(link, reads), "all answer")
+            end(lost)
+            first, last, *_ = next(part for part in _slots(heir) if part[2][1] == lost.port)
+            for server in (heir, other):
+                server.command("CLUSTER", "DELSLOTSRANGE", first, last)
+            heir.command("CLUSTER", "ADDSLOTSRANGE", first, last)
+            await until(lambda: ok(link, reads), "all answer again")
 
 
 async def test_a_cluster_that_is_not_whole_or_none(server: RedisServer, tmp_path: Path) -> None:
