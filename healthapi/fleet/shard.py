@@ -102,9 +102,8 @@ class Shard:
         self.acknowledged = max(self.acknowledged, batch.number)
         self.heard = batch.at = now
         batch.shares = []
-        if batch.size:
-            self._journal.append(batch)
-            self._journal_bytes += len(batch.entries)
+        self._journal.append(batch)
+        self._journal_bytes += len(batch.entries)
         while self._journal and (self._journal_bytes > REMEMBERED_BYTES or self._journal[0].at < now - REMEMBERED):
             self._journal_bytes -= len(self._journal.popleft().entries)
 
