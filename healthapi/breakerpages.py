@@ -13,7 +13,9 @@ from config.words import Mode
 from healthapi import views
 from healthapi.admin import Admin, Call
 from healthapi.errors import Problem, quoted
+from healthapi.record import Record
 from healthapi.replies import Reply, reply
+from healthapi.store import Scope, StoreError
 from healthapi.views.breakers import BreakerRow
 from healthapi.views.text import breaker_name
 
@@ -47,7 +49,8 @@ async def of_provider(admin: Admin, call: Call) -> Reply:
 
 async def of_target(admin: Admin, call: Call) -> Reply:
     """The breaker of one model; its name may hold slashes, raw or as `%2F`."""
-    found = views.breaker_row(admin.local(), call.path["provider"], call.path["model"])
+    elsewhere = await _elsewhere(admin, call) is not None
+    found = views.breaker_row(admin.local(), call.path["provider"], call.path["model"], known=elsewhere)
     if found is None:
         raise _unknown(call)
     return reply(found)
@@ -59,7 +62,7 @@ async def open_(admin: Admin, call: Call) -> Reply:
     Parameter: `for` (10m, at most 7d).
     """
     seconds = call.query.duration("for", OPEN_FOR, LONGEST)
-    return _moved(
+    return await _moved(
         admin,
         call,
         lambda provider, model: admin.registry.open(provider, model, admin.monotonic(), seconds),
@@ -69,14 +72,14 @@ async def open_(admin: Admin, call: Call) -> Reply:
 
 async def close(admin: Admin, call: Call) -> Reply:
     """Close the breaker of a provider or model. What it has learned about how long to stay open is kept."""
-    return _moved(
+    return await _moved(
         admin, call, lambda provider, model: admin.registry.close(provider, model, admin.monotonic()), "is closed"
     )
 
 
 async def reset(admin: Admin, call: Call) -> Reply:
     """Close the breaker of a provider or model and all below it, and forget what led to it, hold-offs too."""
-    return _moved(
+    return await _moved(
         admin, call, lambda provider, model: admin.registry.reset(provider, model, admin.monotonic()), "is reset"
     )
 
@@ -90,7 +93,20 @@ async def reset_all(admin: Admin, call: Call) -> Reply:
     )
 
 
-def _moved(admin: Admin, call: Call, move: Callable[[str, str | None], Breaker], done: str) -> Reply:
+async def _elsewhere(admin: Admin, call: Call) -> Record | None:
+    """The record of a target that only other sidecars of the fleet have called: its breaker is everybody's."""
+    provider, model = admin.local().canonical(call.path["provider"]), call.path.get("model")
+    if model is None or not admin.keeper.fleet or provider not in admin.config.providers:
+        return None
+    if views.breaker_row(admin.local(), provider, model) is not None:
+        return None
+    try:
+        return (await admin.keeper.reading(Scope.FLEET)).store.get(provider, model)
+    except StoreError:
+        return None
+
+
+async def _moved(admin: Admin, call: Call, move: Callable[[str, str | None], Breaker], done: str) -> Reply:
     """Do it to the breaker that a path names, and tell how it is now.
 
     Raises:
@@ -99,6 +115,9 @@ def _moved(admin: Admin, call: Call, move: Callable[[str, str | None], Breaker],
     provider, model = admin.local().canonical(call.path["provider"]), call.path.get("model")
     if views.breaker_row(admin.local(), provider) is None:
         raise _unknown(call)
+    record = await _elsewhere(admin, call)
+    if record is not None:
+        admin.registry.track(provider, record.model, proven=record.sums().successes > 0)
     try:
         breaker = move(provider, model)
     except KeyError:

@@ -147,6 +147,11 @@ class Fleet:
             )
             self._forgotten = self._sender.forgotten
 
+    @property
+    def _patience(self) -> float | None:
+        """How long to wait for records: they may be many, unless it is known that nobody answers."""
+        return PATIENCE if self.trouble is None else None
+
     # -- what is asked ---------------------------------------------------------------------------------------------
 
     async def reading(self) -> Picture:
@@ -155,7 +160,7 @@ class Fleet:
         Raises:
             StoreError: they were never to be had.
         """
-        error = await self._mirror.refresh()
+        error = await self._mirror.refresh(self._patience)
         if error is None:
             return Picture(self._mirror)
         if self._mirror.at is None:
@@ -169,7 +174,7 @@ class Fleet:
         call = Call(
             scripts.READ_CELLS, prefix(self._name, shard(name)), (which, b"lp", name, first, last), readonly=True
         )
-        answer = (await self._reads.run([call], timeout=PATIENCE))[0]
+        answer = (await self._reads.run([call], timeout=self._patience))[0]
         if isinstance(answer, LinkError):
             raise StoreError(f"{answer}; ask with ?scope=instance for what this sidecar saw itself")
         return [(bucket, _KINDS[kind], _cell(packed)) for bucket, kind, packed in answer]

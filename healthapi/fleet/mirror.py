@@ -59,8 +59,11 @@ class Mirror:
         """All records of the fleet."""
         return [*self._records.values(), *self._joined()]
 
-    async def refresh(self) -> LinkError | None:
-        """Bring it up to date; returns what went wrong, if anything did."""
+    async def refresh(self, patience: float | None = PATIENCE) -> LinkError | None:
+        """Bring it up to date; returns what went wrong, if anything did.
+
+        `patience` is how many seconds one answer may take, None for no more than any other of the link's.
+        """
         async with self._asking:
             shards = list(range(SHARDS))
             for _ in range(PAGES):
@@ -68,7 +71,7 @@ class Mirror:
                     Call(scripts.READ, self._prefixes[number], (self._since[number], PAGE), readonly=True)
                     for number in shards
                 ]
-                answers = await self._link.run(calls, timeout=PATIENCE)
+                answers = await self._link.run(calls, timeout=patience)
                 error = next((answer for answer in answers if isinstance(answer, LinkError)), None)
                 if error is not None:
                     return error

@@ -100,17 +100,20 @@ def provider_breakers(sources: Sources, provider: str) -> BreakerList | None:
     return _listed([own, *below])
 
 
-def breaker_row(sources: Sources, provider: str, model: str | None = None) -> BreakerRow | None:
+def breaker_row(
+    sources: Sources, provider: str, model: str | None = None, *, known: bool = False
+) -> BreakerRow | None:
     """The breaker of a provider or target, None for names that are neither configured nor were ever attempted.
 
-    What is configured and was not attempted yet is shown closed; no breaker is made for that.
+    What is configured, or `known` for another reason, and was not attempted yet is shown closed; no breaker is made
+    for that.
     """
     name = sources.canonical(provider)
     breaker = sources.registry.breaker(name, model)
     if breaker is not None:
         return _row(sources, breaker, _HoldOffs.of(sources))
-    known = name in sources.config.providers if model is None else (name, model) in sources.config.targets
-    if not known:
+    configured = name in sources.config.providers if model is None else (name, model) in sources.config.targets
+    if not configured and not known:
         return None
     return BreakerRow(
         provider=clean(name),

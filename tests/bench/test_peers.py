@@ -12,7 +12,9 @@ from config.settings import Breakers, Routing
 
 def test_detour_runs_as_a_careful_user_has_it(tmp_path: Path) -> None:
     detour = next(peer for peer in PEERS if peer.name == "detour")
-    text = _write(detour.config, tmp_path, PORT=8080, ADMIN=9090, UPSTREAM=9).read_text(encoding="utf-8")
+    text = _write(detour.config, tmp_path, PORT=8080, ADMIN=9090, UPSTREAM=9, STORE="memory:").read_text(
+        encoding="utf-8"
+    )
     config = load_text(text, {})
     assert config.warnings == ()
     assert (config.settings.breakers, config.settings.routing) == (Breakers(), Routing())

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from bench import measure, report
+from bench import measure, pages, report
 from bench.load import wire
 
 
@@ -88,9 +88,15 @@ def test_page_names_every_measurement(document: report.Document) -> None:
     assert all(report.TABLES[name](document) in page for name in report.TABLES)
 
 
+def test_sections_on_stores_come_before_the_end(document: report.Document) -> None:
+    page = report.render(document, "## Stores\n")
+    assert "\n\n## Stores\n\n## Do it again\n" in page
+    assert "\n\n\n" not in page
+
+
 def test_published_page_is_what_the_newest_result_makes() -> None:
     if any(report.RESULTS.glob("*.json")):
-        assert report.PAGE.read_text(encoding="utf-8") == report.render(report.newest())
+        assert report.PAGE.read_text(encoding="utf-8") == pages.benchmarks()
     else:
         assert not report.PAGE.exists()
 

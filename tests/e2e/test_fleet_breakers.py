@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.fleets import Fleet, open_fleet
-from tests.e2e.sidecars import Turn
+from tests.e2e.sidecars import Turn, comes
 from tests.redis_server import redis_server
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(60)]
@@ -49,6 +49,20 @@ async def test_a_trip_of_one_stops_the_others(fleet: Fleet) -> None:
         await fleet.refuses(one, "guarded/tripped")
     assert len(fleet.seen("guarded/tripped")) == 3
     assert not fleet.seen("guarded/tripped", by="b")
+
+
+async def test_a_target_that_only_another_one_called_can_be_moved_by_hand(fleet: Fleet) -> None:
+    first, second, third = fleet.sidecars
+    target, well = "guarded/elsewhere", Turn("ok", "success", 200, "guarded")
+    assert (await first.ask(well, "elsewhere")).status == 200
+    path = f"/circuit-breakers/{target}"
+    await comes(lambda: second.request("GET", path), lambda answer: answer[0] == 200, SOON, "at the second")
+    at = time.monotonic()
+    await third.post(f"/circuit-breakers/{target}/open?for=5m")
+    await heard(fleet, target, "open", at)
+    at = time.monotonic()
+    await second.post(f"/circuit-breakers/{target}/reset")
+    await heard(fleet, target, "closed", at)
 
 
 async def test_each_sidecar_can_stop_the_others(fleet: Fleet) -> None:
