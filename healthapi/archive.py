@@ -126,6 +126,18 @@ class Archive:
                 await self._hop(self._file.remove, list(known.values()))
                 self._targets.forget(known)
 
+    async def note(self, name: str) -> bytes | None:
+        """A small document, None where there is none."""
+        async with self._one:
+            await self._ready()
+            return await self._hop(self._file.note, name)
+
+    async def put_note(self, name: str, text: bytes) -> None:
+        """Keep a small document of text (UTF-8)."""
+        async with self._one:
+            await self._ready()
+            await self._hop(self._file.put_note, name, text)
+
     async def close(self) -> None:
         """Put everything into the one file and let go of it; closing twice changes nothing.
 

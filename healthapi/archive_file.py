@@ -159,6 +159,17 @@ class ArchiveFile:
             for statement in (*sql.DROP_RECORDS, *sql.DROP_CELLS, sql.DROP_TARGETS):
                 connection.execute(statement, (text,))
 
+    def note(self, name: str) -> bytes | None:
+        """A small document, None where there is none."""
+        with self._explained():
+            found = self._needed().execute("SELECT text FROM note WHERE name = ?", (name,)).fetchone()
+            return None if found is None else str(found[0]).encode()
+
+    def put_note(self, name: str, text: bytes) -> None:
+        """Keep a small document of text."""
+        with self._transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (name, text.decode()))
+
     def close(self) -> None:
         """Put everything into the one file and let go of it."""
         try:

@@ -85,6 +85,8 @@ SELECT provider, model, kind, success, error, timeout, rate_limited, network_err
     last_status, last_error, datetime(last_called_at, 'unixepoch') AS last_called
 FROM tally JOIN target ON target.id = tally.target ORDER BY last_called_at DESC""",
     ),
+    # Small documents of whoever wants to go on after a restart where it stopped: alerts, what probes spent.
+    ("CREATE TABLE note (name TEXT PRIMARY KEY, text TEXT NOT NULL)",),
 )
 """One for each version there ever was, the first one from nothing. Files in the field: only ever append."""
 

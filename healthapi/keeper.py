@@ -22,6 +22,7 @@ from breaker.registry import Registry
 from healthapi.archive import Archive, Batch
 from healthapi.cell import ALL_MODELS, Cell
 from healthapi.delta import Delta, copied
+from healthapi.fleet.duties import RENEW
 from healthapi.history import HOUR, MINUTE
 from healthapi.memory import Gone, MemoryStore
 from healthapi.outbox import Outbox
@@ -102,6 +103,8 @@ class Keeper:
         if self._shared is not None:
             await self._shared.start()
         self._tasks = [asyncio.create_task(self._run(), name="keeper")]
+        if self._shared is not None:
+            self._chores.append((RENEW, self._shared.duties.renew))
         self._tasks += [asyncio.create_task(_repeat(*chore), name="chore") for chore in self._chores]
 
     async def stop(self) -> None:
@@ -202,6 +205,34 @@ class Keeper:
         await self.flush()
         await self._archive.remove(keys)
         return removed if self._shared is None else await self._shared.remove(keys)
+
+    # -- what one of a fleet does --------------------------------------------------------------------------------------
+
+    def duty(self, name: str, *, alone: bool = False) -> int:
+        """The number under which this sidecar has a duty, 0 where another one of the fleet has; to ask is to want it.
+
+        `alone`: also while the store that is shared does not answer, where this sidecar had it last.
+        """
+        return 1 if self._shared is None else self._shared.duties.number(name, alone=alone)
+
+    async def note(self, name: str) -> bytes | None:
+        """A small document that is kept beside the records, None where there is none.
+
+        Raises:
+            StoreError: it cannot be read now.
+        """
+        return await (self._archive.note(name) if self._shared is None else self._shared.note(name))
+
+    async def put_note(self, name: str, text: bytes, duty: str = "", number: int = 0) -> bool:
+        """Keep a small document; False where the duty in whose name it is written is somebody else's by now.
+
+        Raises:
+            StoreError: it cannot be kept now.
+        """
+        if self._shared is None:
+            await self._archive.put_note(name, text)
+            return True
+        return await self._shared.put_note(name, text, duty, number)
 
     # -- what is done ----------------------------------------------------------------------------------------------
 

@@ -43,7 +43,7 @@ def keeper(config: Config, store: MemoryStore, registry: Registry, instance: str
         return Sources(read, config, registry, clock.wall(), clock.now())
 
     async def publish() -> None:
-        if fleet is not None and await fleet.publishes():
+        if fleet is not None and fleet.publishes():
             picture = await made.reading(Scope.FLEET)
             await fleet.publish(documents(sources(picture.store)))
 

@@ -19,6 +19,7 @@ from config.storeurl import StoreUrl
 from healthapi.cell import Cell
 from healthapi.delta import Delta
 from healthapi.fleet import scripts
+from healthapi.fleet.duties import Duties
 from healthapi.fleet.entries import HISTORY, Entry, of_cells, of_delta, of_record
 from healthapi.fleet.keys import identity, prefix, shard
 from healthapi.fleet.link import Call, LinkError, open_link
@@ -46,9 +47,8 @@ PUBLISHED: Final = 360
 PUBLISH: Final = 30.0
 """Seconds between two times that the documents are published."""
 
-PUBLISHER: Final = b"publisher"
-PUBLISHER_LEASE: Final = 75_000
-"""Milliseconds for which one sidecar is the one that publishes."""
+PUBLISHER: Final = "publisher"
+"""The duty to publish them."""
 
 _KINDS: Final = {b"l": Kind.LIVE, b"p": Kind.PROBE}
 
@@ -72,10 +72,12 @@ class Fleet:
         self._link = open_link(url, settings.timeout)
         self._reads = open_link(url, settings.timeout)
         self.states = States(self._link, registry, self._name, instance, now, wall)
+        self.duties = Duties(self._link, prefix(self._name, 0), self._instance, now)
         self._sender = Sender(self._link, registry, self._name, instance, self.states.epochs)
         self._mirror = Mirror(self._reads, self._name, now)
         self._failed: LinkError | None = None
         self._takes = 0.0
+        self._publisher = 0
         self._published = 0.0
         self._forgotten = 0
         self.interval = 0.0
@@ -89,6 +91,7 @@ class Fleet:
 
     async def stop(self) -> None:
         """Take part no more."""
+        await self.duties.resign()
         await self.states.stop()
         await self._link.close()
         await self._reads.close()
@@ -194,17 +197,34 @@ class Fleet:
             removed += int(answer)
         return removed
 
+    async def note(self, name: str) -> bytes | None:
+        """A small document that the fleet keeps, None where there is none. Raises StoreError."""
+        answer = (await self._link.run([Call(scripts.NOTE, prefix(self._name, 0), (name.encode(),))]))[0]
+        if isinstance(answer, LinkError):
+            raise StoreError(str(answer))
+        return None if answer is None else bytes(answer)
+
+    async def put_note(self, name: str, text: bytes, duty: str, number: int) -> bool:
+        """Keep a small document; False where the duty in whose name it is written is somebody else's by now.
+
+        Raises:
+            StoreError: it cannot be kept.
+        """
+        words = (name.encode(), text, duty.encode(), str(number).encode())
+        answer = (await self._link.run([Call(scripts.NOTE, prefix(self._name, 0), words)]))[0]
+        if isinstance(answer, LinkError):
+            raise StoreError(str(answer))
+        return bool(answer)
+
     # -- what is published -----------------------------------------------------------------------------------------
 
-    async def publishes(self) -> bool:
-        """Whether this sidecar is to publish documents now: one of a fleet does, every half minute."""
-        now = self._now()
-        if now - self._published < PUBLISH:
+    def publishes(self) -> bool:
+        """Whether this sidecar is to publish documents now: one of a fleet does, at once and every half minute."""
+        now, number = self._now(), self.duties.number(PUBLISHER)
+        if not number or (number == self._publisher and now - self._published < PUBLISH):
             return False
-        self._published = now
-        call = Call(scripts.LEASE, prefix(self._name, 0), (self._instance, PUBLISHER_LEASE, PUBLISHER, b"ask"))
-        answer = (await self._link.run([call]))[0]
-        return not isinstance(answer, LinkError) and answer[0] == 1
+        self._publisher, self._published = number, now
+        return True
 
     async def publish(self, documents: Mapping[str, bytes]) -> None:
         """Put documents where consumers of the original cache look for them."""

@@ -49,4 +49,10 @@ POLL: Final = _script("poll", "clock")
 LEASE: Final = _script("lease")
 """Ask for, keep or drop the right to do what only one of a fleet does at a time."""
 
-ALL: Final = (FLUSH, READ, READ_CELLS, REMOVE, MOVE, POLL, LEASE)
+DUTY: Final = _script("duty")
+"""Ask for, and renew, what only one of a fleet does at a time."""
+
+NOTE: Final = _script("note")
+"""Read or write a small document."""
+
+ALL: Final = (FLUSH, READ, READ_CELLS, REMOVE, MOVE, POLL, LEASE, DUTY, NOTE)

@@ -79,7 +79,7 @@ def made_up(path: Path) -> None:
 SPOILT: dict[Callable[[Path], None], str] = {
     not_one: "detour.db is not a database: name another file, or move this one away",
     overwrite: "detour.db is damaged: move it away, or try the .recover command of sqlite3",
-    newer: "detour.db was written by a newer Detour (schema 99, this one knows 1): run that one, or name another file",
+    newer: "detour.db was written by a newer Detour (schema 99, this one knows 2): run that one, or name another file",
     foreign: "detour.db is the database of another program: name another file",
     made_up: "detour.db holds what Detour never wrote: ",
 }

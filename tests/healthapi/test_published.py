@@ -66,7 +66,7 @@ async def test_one_of_a_fleet_publishes_when_asked_to(tmp_path: Path) -> None:
         await asyncio.sleep(1.2)
         (row,) = msgspec.json.decode(server.command("GET", "health:models"))["models"]
         assert row["total_requests"] >= 1
-        lease = server.command("GET", "detour:{test:00}:l:publisher")
+        lease = server.command("GET", "detour:{test:00}:d:publisher")
         assert lease in (b"a", b"b")
         for one in (quiet, *loud):
             await one.keeper.stop()
