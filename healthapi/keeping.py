@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Final
 
 from breaker.registry import Registry
@@ -35,7 +36,9 @@ def keeper(config: Config, store: MemoryStore, registry: Registry, instance: str
     url = settings.store
     fleet = None
     if url.kind not in OWN:
-        fleet = Fleet(url, settings.redis, registry, instance, clock.now, clock.wall)
+        # What is shared outlives processes by days: their short names alone would meet again in a large fleet.
+        name = f"{instance}-{secrets.token_hex(8)}"
+        fleet = Fleet(url, settings.redis, registry, name, clock.now, clock.wall)
     path = url.path if url.kind is StoreKind.SQLITE else IN_MEMORY
     made = Keeper(store, registry, Archive(path), fleet, clock)
 

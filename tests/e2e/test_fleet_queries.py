@@ -112,7 +112,7 @@ async def test_documents_of_the_original_cache_are_published(fleet: Fleet) -> No
         assert 300 < redis.command("TTL", name) <= 360, name
     holder = redis.command("GET", "detour:{default:00}:d:publisher").decode()
     names = [one.said("serving")[0]["instance"] for one in fleet.sidecars]
-    assert holder in names
+    assert holder.partition("-")[0] in names
     late = await fleet.join("d")
     await asyncio.sleep(LATE)
     assert redis.command("GET", "detour:{default:00}:d:publisher").decode() == holder, "who comes later is not it"
