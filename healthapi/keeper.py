@@ -31,6 +31,7 @@ from healthapi.store import Picture, Scope, StoreError
 if TYPE_CHECKING:
     from breaker.memo import Memo
     from breaker.transition import Transition
+    from healthapi.fleet.claims import FleetClaims
     from healthapi.fleet.fleet import Fleet
 
 _LOG: Final = logging.getLogger("detour.store")
@@ -40,6 +41,9 @@ INTERVAL: Final = 1.0
 
 PRUNE: Final = 600.0
 """Seconds between two times that what is too old is deleted."""
+
+SLICE: Final = 100
+"""Deltas that are carried on in one go: some 2 ms, in which no request gets on."""
 
 LAST: Final = 5.0
 """Seconds that a stopping process waits for its last flush."""
@@ -215,6 +219,11 @@ class Keeper:
         """
         return 1 if self._shared is None else self._shared.duties.number(name, alone=alone)
 
+    @property
+    def claims(self) -> FleetClaims | None:
+        """Who gives leave to send probes in a fleet, None where this sidecar is alone."""
+        return None if self._shared is None else self._shared.claims
+
     async def note(self, name: str) -> bytes | None:
         """A small document that is kept beside the records, None where there is none.
 
@@ -252,7 +261,9 @@ class Keeper:
             self._tell()
 
     async def _keep(self) -> None:
-        self._collect()
+        for _ in range(self._store.waiting // SLICE + 1):
+            self._collect(SLICE)
+            await asyncio.sleep(0)
         if not self._open:
             await self._bring_back()
         memos = self._registry.memos(self._clock.now(), self._clock.wall())
@@ -289,9 +300,9 @@ class Keeper:
         if had_none:  # then what is kept is what there is, and what means nothing to this configuration stays kept
             self._memos = self._registry.memos(self._clock.now(), self._clock.wall())
 
-    def _collect(self) -> list[Delta]:
-        """Take what happened out of memory; returns what was taken."""
-        deltas, gone = self._store.take(), self._store.take_gone()
+    def _collect(self, most: int | None = None) -> list[Delta]:
+        """Take what happened out of memory, or so much of it; returns what was taken."""
+        deltas, gone = self._store.take(most), self._store.take_gone()
         for one in gone:
             self._waiting.move(one.provider, one.model, one.to)
         self._gone += gone

@@ -7,6 +7,7 @@ or takes. So a request pays for one count, however many places want to know.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Final
 
 from msgspec import Struct
@@ -95,10 +96,19 @@ class MemoryStore:
             else:
                 mine.absorb(kept)
 
-    def take(self) -> list[Delta]:
-        """What happened since the last time, one delta for each target, kind and minute, in order for each target."""
-        self._fold_all()
-        return self._told.take()
+    @property
+    def waiting(self) -> int:
+        """How many deltas there are to take; more than there will be where some of them add up."""
+        return len(self._fresh) + len(self._told)
+
+    def take(self, most: int | None = None) -> list[Delta]:
+        """What happened since the last time, one delta for each target, kind and minute, in order for each target.
+
+        Or at most so many of them.
+        """
+        for key in list(islice(self._fresh, most)):
+            self._fold(key)
+        return self._told.take(most)
 
     def take_gone(self) -> list[Gone]:
         """The records that left since the last time; targets of their names may have come again."""

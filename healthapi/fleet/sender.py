@@ -6,6 +6,7 @@ answer are the windows that all sidecars fill together, for the breakers this on
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -22,6 +23,9 @@ from healthapi.outbox import Outbox
 
 BATCH: Final = 256
 """Entries of one round trip: some 15 ms of the store's time."""
+
+SLICE: Final = 100
+"""Breakers that are looked at in one go, in which no request gets on."""
 
 ROUNDS: Final = 64
 """Most round trips of one flush; what is left waits for the next one."""
@@ -83,7 +87,7 @@ class Sender:
 
     async def flush(self, now: Callable[[], float], interval: float) -> LinkError | None:
         """Tell what there is to tell; returns what went wrong, if anything did. `interval` is that of flushes."""
-        self._cut(now())
+        await self._cut(now)
         alarmed = False
         for _ in range(ROUNDS):
             batches = self._batches(now(), everybody=alarmed)
@@ -108,14 +112,20 @@ class Sender:
     def _shard(self, delta: Delta) -> Shard:
         return self._shards[shard(identity(delta.provider, delta.model))]
 
-    def _cut(self, now: float) -> None:
+    async def _cut(self, now: Callable[[], float]) -> None:
         """Have the windows of the breakers that were used told too, where nothing of their shard is on its way."""
+        for mine in self._shards:
+            for share in mine.shares:  # never sent: it is in the next one
+                self._registry.uncut(share)
+            mine.shares.clear()
         touched, self._touched = self._touched, {}
-        for provider, model in touched:
+        for number, (provider, model) in enumerate(touched):
+            if number % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
             mine = self._shards[shard(identity(provider, model))]
             if mine.frozen:
                 continue
-            share = self._registry.cut(provider, model, now)
+            share = self._registry.cut(provider, model, now())
             if share is not None:
                 mine.shares.append(share)
 

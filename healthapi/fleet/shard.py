@@ -25,6 +25,9 @@ REMEMBERED: Final = 60.0
 REMEMBERED_BYTES: Final = 256 << 10
 """Most of them that a shard keeps, in bytes: 16 MiB for all of them."""
 
+SHARES: Final = 2
+"""Windows that go along for each entry a batch may have: they are less work."""
+
 APART: Final = 2_000
 """Deltas that wait apart for one shard."""
 
@@ -88,7 +91,7 @@ class Shard:
         entries = [of_delta(delta) for delta in self.waiting.take(most)]
         while self._backlog and len(entries) < most:
             entries.append(self._backlog.popleft())
-        shares, self.shares = self.shares, []
+        shares, self.shares = self.shares[: most * SHARES], self.shares[most * SHARES :]
         if not entries and not shares:
             return None
         self._number += 1

@@ -66,6 +66,18 @@ def test_windows_go_along_with_the_first_sending_alone() -> None:
     assert msgspec.msgpack.decode(payload(again, lambda _: 4))[1] == []
 
 
+def test_many_windows_go_in_several_batches() -> None:
+    made = Shard()
+    made.shares += [share()] * 5
+    first = made.next(1)
+    assert first is not None
+    assert (len(first.shares), len(made.shares), made.idle) == (2, 3, False)
+    made.took(0.0)
+    second = made.next(1)
+    assert second is not None
+    assert (second.number, len(second.shares)) == (2, 2)
+
+
 def test_windows_alone_are_a_batch() -> None:
     made = Shard()
     made.shares.append(share())
