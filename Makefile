@@ -56,7 +56,7 @@ format: setup ## ruff's formatter and fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.runtime $(VENV)/.project $(VENV)/.bench ## measure against nginx and Envoy on this machine
+bench: $(VENV)/.runtime $(VENV)/.project $(VENV)/.bench ## measure against nginx and Envoy on this machine, and with each store; ARGS=stores for the stores alone
 	$(PYTHON_BIN) -m bench $(ARGS)
 
 lock: setup ## lock requirements anew after a change of an .in file; UPGRADE=1 for the newest releases

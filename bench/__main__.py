@@ -1,20 +1,18 @@
-"""`make bench`: Detour beside nginx and Envoy, one core each, from one run on this machine."""
+"""`make bench`: Detour beside nginx and Envoy, one core each, and with each store, from one run on this machine."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import signal
 import sys
 import tempfile
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from bench import machine, measure, peers, report
+from bench import machine, measure, pages, peers, report, storepage, storerun
 from bench.children import BenchError
 
 FULL = measure.Plan(measure.ROUNDS)
@@ -22,8 +20,9 @@ QUICK = measure.Plan(dict.fromkeys(measure.ROUNDS, 1), requests_seconds=2, strea
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, keep the raw numbers, render the page, print the tables."""
+    """Measure, keep the raw numbers, render the pages, print the tables."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("what", nargs="?", choices=("all", "stores"), default="all", help="the stores alone, or all")
     parser.add_argument("--quick", action="store_true", help="one short round; nothing is kept")
     parser.add_argument("--only", choices=list(measure.MEASUREMENTS), help="one measurement; nothing is kept")
     parser.add_argument("--peers", nargs="+", metavar="NAME", help="some of the peers, Envoy always; nothing is kept")
@@ -32,30 +31,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    plan = QUICK if args.quick else FULL
-    wanted = [args.only] if args.only else list(measure.MEASUREMENTS)
     if (busy := machine.describe()["load_before"]) > 0.5:
         print(f"this machine is busy (load average {busy}): the figures will say little", file=sys.stderr)
     try:
-        document = run(plan, wanted, args.peers)
+        if args.what == "all":
+            _peers(args)
+        if not (args.only or args.peers):
+            _stores(args.quick)
     except BenchError as error:
         print(error, file=sys.stderr)
         return 1
+    return 0
+
+
+def _peers(args: argparse.Namespace) -> None:
+    wanted = [args.only] if args.only else list(measure.MEASUREMENTS)
+    document = run(QUICK if args.quick else FULL, wanted, args.peers)
     if not (args.quick or args.only or args.peers):
-        keep(document)
+        report.keep(document, report.RESULTS)
+        pages.write()
     for name in wanted:
         print(f"\n{name}\n{report.TABLES[name](document)}")
     if "requests" in wanted:
         print(report.ceiling(document))
     if "events" in wanted:
         print(report.unclean(document))
-    return 0
+
+
+def _stores(quick: bool) -> None:
+    document = storerun.run(storerun.QUICK if quick else storerun.Plan())
+    if not quick:
+        report.keep(document, storerun.FOLDER)
+        pages.write()
+    print(*storepage.told(document), storepage.noise(document), sep="\n")
 
 
 def run(plan: measure.Plan, wanted: Sequence[str], some: Sequence[str] | None) -> report.Document:
     """All rounds of the wanted measurements; the peers of a round follow one another, each round in another order."""
     document: report.Document = {
-        "taken_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        **report.stamped(),
         "machine": machine.describe(),
         "versions": peers.versions(),
         "plan": msgspec.to_builtins(plan),
@@ -73,15 +87,6 @@ def run(plan: measure.Plan, wanted: Sequence[str], some: Sequence[str] | None) -
                     print(f"{name}, round {number + 1} of {plan.rounds[name]}: {peer}", file=sys.stderr, flush=True)
                     document[name][peer].append(measure.MEASUREMENTS[name](bench, peer))
     return document
-
-
-def keep(document: report.Document) -> None:
-    """Write the raw numbers and the page."""
-    report.RESULTS.mkdir(exist_ok=True)
-    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H%MZ")
-    text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
-    (report.RESULTS / f"{stamp}.json").write_text(text, encoding="utf-8")
-    report.PAGE.write_text(report.render(document), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -31,8 +31,18 @@ def free_port() -> int:
 @contextmanager
 def running(command: Sequence[str], *, core: int, port: int, log: Path) -> Iterator[list[int]]:
     """A server on one core, listening on `port`; gives its process ids (its own first) and ends it afterwards."""
+    child = start(command, core=core, log=log)
+    try:
+        wait(child, port, log)
+        yield proc.family(child.pid)
+    finally:
+        end(child)
+
+
+def start(command: Sequence[str], *, core: int, log: Path) -> subprocess.Popen[bytes]:
+    """A server on one core, which may not listen yet; to be given to `end` whatever happens."""
     with log.open("wb") as out:
-        child = subprocess.Popen(
+        return subprocess.Popen(
             command,
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
@@ -40,19 +50,20 @@ def running(command: Sequence[str], *, core: int, port: int, log: Path) -> Itera
             stderr=subprocess.STDOUT,
             preexec_fn=lambda: os.sched_setaffinity(0, {core}),
         )
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """End a server, by force when it takes longer than 3 s."""
+    child.terminate()
     try:
-        _wait(child, port, log)
-        yield proc.family(child.pid)
-    finally:
-        child.terminate()
-        try:
-            child.wait(3)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+        child.wait(3)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
 
 
-def _wait(child: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def wait(child: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Until it listens on `port`. Raises BenchError when it ends before or takes longer than 20 s."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         if child.poll() is not None:

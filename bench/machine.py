@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any, Final
 
-_TOOLS: Final = {"wrk": "wrk", "nginx": "nginx-light"}
+_TOOLS: Final = {"wrk": "wrk", "nginx": "nginx-light", "redis-server": "redis-server"}
 
 
 def describe() -> dict[str, Any]:

@@ -75,12 +75,16 @@ class Bench(Struct, frozen=True):
 
 def requests(bench: Bench, name: str) -> Run:
     """Most requests per second of one core: wrk, closed loop."""
-    plan = bench.plan
     with answering(bench.folder, bench.load_core) as upstream, bench.server(name, upstream) as server:
-        _wrk(bench, server, plan.warm)
-        before = proc.cpu_seconds(server.pids)
-        run = _wrk(bench, server, plan.requests_seconds)
-        run["cpu_seconds"] = proc.cpu_seconds(server.pids) - before
+        return saturated(bench, server)
+
+
+def saturated(bench: Bench, server: Server) -> Run:
+    """As many requests as a server can answer, after some to get warm."""
+    _wrk(bench, server, bench.plan.warm)
+    before = proc.cpu_seconds(server.pids)
+    run = _wrk(bench, server, bench.plan.requests_seconds)
+    run["cpu_seconds"] = proc.cpu_seconds(server.pids) - before
     return run | {
         "per_second": run["requests"] / run["seconds"],
         "per_cpu_second": run["requests"] / run["cpu_seconds"],
@@ -135,13 +139,17 @@ def _streams(bench: Bench, server: Server, streams: int, seconds: float) -> Run:
 
 def latency(bench: Bench, name: str) -> Run:
     """Time of a request at a fixed rate, open loop."""
-    plan = bench.plan
     with answering(bench.folder, bench.load_core) as upstream, bench.server(name, upstream) as server:
-        run = bench.load(
-            "openloop", "--port", server.port, "--path", server.path, "--rate", plan.rate, "--warm", plan.warm,
-            "--seconds", plan.rate_seconds, seconds=plan.warm + plan.rate_seconds,
-        )  # fmt: skip
-    return run
+        return steady(bench, server, bench.plan.rate_seconds)
+
+
+def steady(bench: Bench, server: Server, seconds: float) -> Run:
+    """Requests at a fixed rate for that long, after some to get warm."""
+    plan = bench.plan
+    return bench.load(
+        "openloop", "--port", server.port, "--path", server.path, "--rate", plan.rate, "--warm", plan.warm,
+        "--seconds", seconds, seconds=plan.warm + seconds,
+    )  # fmt: skip
 
 
 def memory(bench: Bench, name: str) -> Run:

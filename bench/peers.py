@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -39,6 +40,8 @@ class Server(Struct, frozen=True):
     port: int
     path: str
     pids: list[int]
+    admin: int = 0
+    """A peer's admin port."""
 
 
 def envoy() -> str:
@@ -62,8 +65,10 @@ def _detour(config: Path) -> list[str]:
     return [str(command), "serve", "-c", str(config)]
 
 
+DETOUR: Final = Peer("detour", "detour.yaml", _detour, "/bench/v1/chat/completions")
+
 PEERS: Final = (
-    Peer("detour", "detour.yaml", _detour, "/bench/v1/chat/completions"),
+    DETOUR,
     Peer("envoy", "envoy.yaml", lambda config: [
         envoy(), "--concurrency", "1", "--disable-hot-restart", "--log-level", "error", "-c", str(config),
     ]),
@@ -79,12 +84,12 @@ def _write(name: str, folder: Path, **values: object) -> Path:
 
 
 @contextmanager
-def peer_running(peer: Peer, upstream: Server, folder: Path, core: int) -> Iterator[Server]:
-    """A peer in front of `upstream`."""
-    port = free_port()
-    config = _write(peer.config, folder, PORT=port, UPSTREAM=upstream.port, ADMIN=free_port())
+def peer_running(peer: Peer, upstream: Server, folder: Path, core: int, store: str = "memory:") -> Iterator[Server]:
+    """A peer in front of `upstream`; Detour keeps its health in `store`."""
+    port, admin = free_port(), free_port()
+    config = _write(peer.config, folder, PORT=port, UPSTREAM=upstream.port, ADMIN=admin, STORE=store)
     with running(peer.command(config), core=core, port=port, log=folder / f"{peer.name}.out") as pids:
-        yield Server(port, peer.path, pids)
+        yield Server(port, peer.path, pids, admin)
 
 
 @contextmanager
@@ -108,8 +113,7 @@ def streaming(folder: Path, core: int, gap: float) -> Iterator[Server]:
 
 def versions() -> dict[str, str]:
     """What was measured, and with what."""
-    python = ".".join(str(part) for part in sys.version_info[:3])
-    found = {"python": python, **{name: metadata.version(name) for name in ("aiohttp", "uvloop", "httptools")}}
+    found = {"python": _python(), **{name: metadata.version(name) for name in ("aiohttp", "uvloop", "httptools")}}
     return {
         "detour": _detour_version(),
         "envoy": _say([envoy(), "--version"]).partition("version:")[2].strip().split("/")[1],
@@ -117,6 +121,16 @@ def versions() -> dict[str, str]:
         "wrk": _say(["wrk", "-v"]).split()[1],
         **found,
     }
+
+
+def store_versions() -> dict[str, str]:
+    """The same for a run of the stores."""
+    redis = _say(["redis-server", "--version"]).partition("v=")[2].split()[0]
+    return {"detour": _detour_version(), "redis": redis, "SQLite": sqlite3.sqlite_version, "python": _python()}
+
+
+def _python() -> str:
+    return ".".join(str(part) for part in sys.version_info[:3])
 
 
 def _detour_version() -> str:

@@ -1,12 +1,10 @@
-"""From raw runs to the figures people compare, and to the page that shows them.
-
-`python -m bench.report` renders docs/benchmarks.md anew from the newest file in bench/results/.
-"""
+"""From raw runs to the figures people compare, and to the page that shows them (`bench.pages` writes it)."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -17,6 +15,18 @@ RESULTS: Final = Path(__file__).parent / "results"
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
 
 Document = dict[str, Any]
+
+
+def stamped() -> Document:
+    """When a document's run begins."""
+    return {"taken_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")}
+
+
+def keep(document: Document, folder: Path) -> None:
+    """Write the raw numbers of a run into a folder, named by the time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    (folder / f"{datetime.now(UTC):%Y-%m-%dT%H%MZ}.json").write_text(text, encoding="utf-8")
 
 
 def middle(document: Document, measurement: str, peer: str, figure: str) -> float:
@@ -128,8 +138,8 @@ TABLES: Final[dict[str, Callable[[Document], str]]] = {
 }
 
 
-def render(document: Document) -> str:
-    """The whole page."""
+def render(document: Document, stores: str = "") -> str:
+    """The whole page; `stores` are the sections of the stores (see `bench.storepage`)."""
     plan, machine, versions = document["plan"], document["machine"], document["versions"]
 
     def rounds(measurement: str) -> str:
@@ -179,9 +189,10 @@ Resident memory of the proxy while every stream is open and silent after its fir
 
 {memory_table(document)}
 
-## Do it again
+{stores and stores + chr(10)}## Do it again
 
-`make bench` (a few minutes, on a quiet machine) or `make bench ARGS=--quick`. What the peers are told is in
+`make bench` (half an hour, on a quiet machine), `make bench ARGS=--quick`, or `make bench ARGS=stores` for the stores
+alone. What the peers are told is in
 `bench/configs/`, the load programs are in `bench/load/`, the raw numbers of every round in `bench/results/`.
 """
 
@@ -190,7 +201,3 @@ def newest() -> Document:
     """The newest result."""
     document: Document = json.loads(max(RESULTS.glob("*.json")).read_text(encoding="utf-8"))
     return document
-
-
-if __name__ == "__main__":
-    PAGE.write_text(render(newest()), encoding="utf-8")

@@ -113,6 +113,7 @@ class Run:
             "rate": len(times) / seconds,
             "connections": self.opened,
             **{f"p{q}_ms": times[min(len(times) - 1, len(times) * q // 100)] * 1e3 for q in (50, 90, 99)},
+            "max_ms": times[-1] * 1e3,
         }
 
 
