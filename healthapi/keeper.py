@@ -31,7 +31,6 @@ from healthapi.store import Picture, Scope, StoreError
 if TYPE_CHECKING:
     from breaker.memo import Memo
     from breaker.transition import Transition
-    from healthapi.fleet.claims import FleetClaims
     from healthapi.fleet.fleet import Fleet
 
 _LOG: Final = logging.getLogger("detour.store")
@@ -218,11 +217,6 @@ class Keeper:
         `alone`: also while the store that is shared does not answer, where this sidecar had it last.
         """
         return 1 if self._shared is None else self._shared.duties.number(name, alone=alone)
-
-    @property
-    def claims(self) -> FleetClaims | None:
-        """Who gives leave to send probes in a fleet, None where this sidecar is alone."""
-        return None if self._shared is None else self._shared.claims
 
     async def note(self, name: str) -> bytes | None:
         """A small document that is kept beside the records, None where there is none.

@@ -38,6 +38,10 @@ SHARE: Final = 0.05
 FADE: Final = 0.25
 """Weight of the last flush in how long flushes take: one that was held up here says little of the store."""
 
+PATIENT: Final = 3.0
+"""Seconds between two flushes that fail, at least where there was more time between them before: a store that is
+overloaded needs less to do, and one that is back is to know everything within seconds."""
+
 LONGEST: Final = 15.0
 """Most seconds between two flushes."""
 
@@ -139,7 +143,9 @@ class Fleet:
         """Tell what there is to tell. Never raises; what went wrong is in `trouble`."""
         began = self._now()
         self._failed = await self._sender.flush(self._now, max(interval, self.interval))
-        if self._failed is None:
+        if self._failed is not None:
+            self.interval = max(min(2 * max(self.interval, interval), PATIENT), self.interval)
+        else:
             took = self._now() - began
             self._takes += (took - self._takes) * FADE
             self.interval = min(self._takes / SHARE, LONGEST)
