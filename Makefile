@@ -48,7 +48,7 @@ else
 test: setup
 	@requirements/system curl redis-server
 	$(PYTHON_BIN) -m coverage erase
-	PYTHONHASHSEED=$(SEED) $(PYTHON_BIN) -m pytest -q -n $(WORKERS) --maxprocesses 8 --dist loadfile --timeout 60 --cov --cov-report term
+	PYTHONHASHSEED=$(SEED) $(PYTHON_BIN) -m pytest -q -n $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder --timeout 60 --cov --cov-report term
 	$(PYTHON_BIN) -m coverage report --include '$(EXACT)' --fail-under 100
 endif
 

@@ -12,6 +12,16 @@ SDKS = ("test_clients_crowd", "test_clients_others", "test_clients_sdks", "test_
 """Files that drive other people's clients, some of which keep connections beyond the loop they were made in."""
 
 
+LONGEST = ("test_outage", "test_storm", "test_fleet_counts", "test_fleet_trouble", "test_fleet_trials", "test_store_kill")
+"""Files whose tests take their time by nature: begun last, they would leave the other workers idle at the end."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files, then with the rest of those that start real processes."""
+    items.sort(key=lambda item: (item.path.stem not in LONGEST, item.path.parent.name != "e2e"))
+
+
 @pytest.fixture(autouse=True, scope="module")
 def leftovers(request: pytest.FixtureRequest) -> Iterator[None]:
     """Collect what those clients leave behind here, not in the middle of a test that has nothing to do with it."""
