@@ -48,6 +48,7 @@ class Breaker(Position):
         "_window",
         "consecutive",
         "failed_models",
+        "reserved",
         "trial_successes",
     )
 
@@ -64,6 +65,8 @@ class Breaker(Position):
         self.failed_models: list[tuple[str, int]] = []
         """Of a provider: the two models that failed last, each with the bucket of the window it was in."""
         self.trial_successes = 0
+        self.reserved = 0.0
+        """Until then its trials are for probes alone, so that no user's request has to find out; it ends by itself."""
 
     # -- seen from outside -----------------------------------------------------------------------------------------
 
@@ -79,8 +82,8 @@ class Breaker(Position):
 
     # -- asking ----------------------------------------------------------------------------------------------------
 
-    def rejection(self, now: float) -> Rejection | None:
-        """Why an attempt may not be made now, None when it may. Changes nothing."""
+    def rejection(self, now: float, *, probe: bool = False) -> Rejection | None:
+        """Why an attempt, of a user's or a `probe`, may not be made now, None when it may. Changes nothing."""
         if self.closed:
             return None
         if self._circuit.state is State.OPEN:
@@ -88,18 +91,22 @@ class Breaker(Position):
             if wait > 0:
                 return self._rejected("open", wait, f"is open: {self.reason}")
             if self._company.fleet is None or self._may_try(self._company.fleet, now):
-                return None
+                if probe or now >= self.reserved:
+                    return None
+                return self._rejected("open", FULL_WAIT, f"is open, a probe is to try it out first: {self.reason}")
             return self._rejected("open", FULL_WAIT, f"is open, another sidecar may be trying it out: {self.reason}")
-        if sum(lease > now for lease in self._trials.values()) < self.knobs.half_open_requests:
+        if sum(lease > now for lease in self._trials.values()) < self.knobs.half_open_requests and (
+            probe or now >= self.reserved
+        ):
             return None
         return self._rejected("half_open", FULL_WAIT, f"is being tried out again after: {self.reason}")
 
-    def enter(self, permit: Permit, now: float, lease: float) -> bool:
+    def enter(self, permit: Permit, now: float, lease: float, *, probe: bool = False) -> bool:
         """Let `permit` through as far as this breaker goes; whether it is a trial here, for `lease` seconds at most.
 
         Where the breaker only watches, attempts pass that `rejection` would have refused; they are no trials.
         """
-        if self.closed or self.rejection(now) is not None:
+        if self.closed or self.rejection(now, probe=probe) is not None:
             return False
         if self._circuit.state is State.OPEN:
             waited = now if self.opened_at is None else now - self.opened_at
@@ -280,6 +287,8 @@ class Breaker(Position):
 
     def _moved(self, transition: Transition) -> None:
         self._forget()
+        if transition.state is not State.HALF_OPEN:
+            self.reserved = 0.0
         self._company.moved(self, transition)
 
 

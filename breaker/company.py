@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Company:
     """The count of their moves, those that are not closed, who is told, and the fleet they are part of."""
 
-    __slots__ = ("_tell", "fleet", "generation", "lapsed", "random", "unwell")
+    __slots__ = ("_tell", "fleet", "generation", "lapsed", "lent", "random", "unwell")
 
     def __init__(self, random: Callable[[], float], tell: Callable[[Transition], None] | None) -> None:
         """Vary open times by `random` (0 to 1), and have `tell` hear of every transition."""
@@ -27,6 +27,8 @@ class Company:
         self.lapsed = 0
         self.fleet: Fleet | None = None
         """None for a process that is alone."""
+        self.lent: Callable[[Breaker], None] | None = None
+        """Told in a fleet when the right to try a breaker out comes to this sidecar."""
 
     def moved(self, breaker: Breaker, transition: Transition) -> None:
         """Take note of a transition."""

@@ -93,7 +93,10 @@ class Hearsay:
         """Say whether a breaker may be tried out here. Nothing for one that is closed."""
         breaker = self._panel.find(provider, model)
         if breaker is not None and not breaker.closed:
+            new = granted and not breaker.leased
             breaker.leased = granted
+            if new and self._company.lent is not None:
+                self._company.lent(breaker)
 
     def cut(self, provider: str, model: str | None, now: float) -> Share | None:
         """What a breaker has counted since its last cut; None where there is none, or none that judges and is closed.

@@ -94,38 +94,51 @@ class Registry(Hearsay):
     # -- may I? ----------------------------------------------------------------------------------------------------
 
     def admit(
-        self, provider: str, model: str, now: float, key: str = "", lease: float = math.inf, *, force: bool = False
+        self,
+        provider: str,
+        model: str,
+        now: float,
+        key: str = "",
+        lease: float = math.inf,
+        *,
+        force: bool = False,
+        probe: bool = False,
     ) -> Permit | Rejection:
         """Ask for leave to make one attempt at a target with the key of that fingerprint. Asking tracks nothing.
 
         `lease` is how many seconds the attempt can take at most: a trial that is not back by then is given to another.
-        `force` passes whatever stands in the way; such an attempt is no trial.
+        `force` passes whatever stands in the way; such an attempt is no trial. `probe` marks our own attempts, for
+        which trials are kept (`Breaker.reserved`).
         """
         permit = Permit(self, provider, model, key, self._company.generation)
         if self._company.unwell or self._hold_offs:
             knobs = self._panel.knobs(provider)
             if knobs.mode is not Mode.OFF:
                 concerned = self._panel.unwell(provider, model, key)
-                refused = self._refused(concerned, (provider, model, key), now)
+                refused = self._refused(concerned, (provider, model, key), now, probe)
                 if refused is None:
-                    permit.trials = tuple([one for one in concerned if one.enter(permit, now, lease)])
+                    permit.trials = tuple([one for one in concerned if one.enter(permit, now, lease, probe=probe)])
                     permit.generation = self._company.generation
                 elif knobs.mode is Mode.ENFORCE and not force:
                     return refused
         self.open_permits += 1
         return permit
 
-    def rejection(self, provider: str, model: str, now: float, key: str = "") -> Rejection | None:
+    def rejection(
+        self, provider: str, model: str, now: float, key: str = "", *, probe: bool = False
+    ) -> Rejection | None:
         """Why an attempt would not be let through now, None when it would. Takes nothing and changes nothing."""
         if not (self._company.unwell or self._hold_offs) or self._panel.knobs(provider).mode is not Mode.ENFORCE:
             return None
-        return self._refused(self._panel.unwell(provider, model, key), (provider, model, key), now)
+        return self._refused(self._panel.unwell(provider, model, key), (provider, model, key), now, probe)
 
-    def _refused(self, concerned: list[Breaker], place: tuple[str, str, str], now: float) -> Rejection | None:
+    def _refused(
+        self, concerned: list[Breaker], place: tuple[str, str, str], now: float, probe: bool
+    ) -> Rejection | None:
         """The rejection that lasts longest."""
         worst = None
         for one in concerned:
-            found = one.rejection(now)
+            found = one.rejection(now, probe=probe)
             if found is not None and (worst is None or found.retry_after > worst.retry_after):
                 worst = found
         left = self._hold_offs.left(place, now)
@@ -307,6 +320,18 @@ class Registry(Hearsay):
     def breakers(self) -> Iterator[Breaker]:
         """All breakers there are: providers', targets', keys'."""
         return iter(self._panel)
+
+    def proven(self, provider: str) -> Iterator[str]:
+        """The models of a provider that once succeeded and are not configured, the one attempted last coming first."""
+        return self._targets.proven(provider)
+
+    def unwell(self) -> list[Breaker]:
+        """The breakers of any scope that are not closed, in no order."""
+        return list(self._company.unwell)
+
+    def lent(self, told: Callable[[Breaker], None]) -> None:
+        """In a fleet: have somebody hear at once when the right to try a breaker out comes here; must not raise."""
+        self._company.lent = told
 
     def standing(self, provider: str, model: str, now: float) -> Standing:
         """How a target looks to routing."""

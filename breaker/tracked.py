@@ -60,6 +60,10 @@ class Tracked:
         """Every tracked target."""
         return iter(self._states.values())
 
+    def proven(self, provider: str) -> Iterator[str]:
+        """The models of a provider that once succeeded and are not configured, the one attempted last coming first."""
+        return (model for name, model in reversed(self._proven) if name == provider)
+
     def attempted(self, key: Key, *, succeeded: bool) -> TargetState:
         """Track a target that was attempted, as the one attempted last; returns its state.
 
