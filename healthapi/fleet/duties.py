@@ -52,6 +52,10 @@ class Duties:
             return held.number
         return 0
 
+    def forgo(self, name: str) -> None:
+        """Want a duty no more; somebody else has it when it is over here."""
+        self._wanted.pop(name, None)
+
     async def renew(self) -> None:
         """Ask for what is wanted, and renew what is held."""
         names = list(self._wanted)
@@ -61,7 +65,9 @@ class Duties:
         words: tuple[bytes | int, ...] = (self._instance, round(LIFE * 1000), *map(str.encode, names))
         answer = (await self._link.run([Call(scripts.DUTY, self._prefix, words)]))[0]
         for place, name in enumerate(names):
-            held = self._wanted[name]
+            held = self._wanted.get(name)
+            if held is None:
+                continue
             held.away = isinstance(answer, LinkError)
             if not isinstance(answer, LinkError):
                 held.number, held.until = answer[place], asked + LIFE if answer[place] else 0.0

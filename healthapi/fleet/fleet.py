@@ -19,6 +19,7 @@ from config.storeurl import StoreUrl
 from healthapi.cell import Cell
 from healthapi.delta import Delta
 from healthapi.fleet import scripts
+from healthapi.fleet.claims import FleetClaims
 from healthapi.fleet.duties import Duties
 from healthapi.fleet.entries import HISTORY, Entry, of_cells, of_delta, of_record
 from healthapi.fleet.keys import identity, prefix, shard
@@ -77,6 +78,7 @@ class Fleet:
         self._reads = open_link(url, settings.timeout)
         self.states = States(self._link, registry, self._name, instance, now, wall)
         self.duties = Duties(self._link, prefix(self._name, 0), self._instance, now)
+        self.claims = FleetClaims(self._link, prefix(self._name, 0))
         self._sender = Sender(self._link, registry, self._name, instance, self.states.epochs)
         self._mirror = Mirror(self._reads, self._name, now)
         self._failed: LinkError | None = None

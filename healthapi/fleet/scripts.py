@@ -55,4 +55,10 @@ DUTY: Final = _script("duty")
 NOTE: Final = _script("note")
 """Read or write a small document."""
 
-ALL: Final = (FLUSH, READ, READ_CELLS, REMOVE, MOVE, POLL, LEASE, DUTY, NOTE)
+CLAIM: Final = _script("claim", "clock", "purse")
+"""Leave to send a probe."""
+
+SPENT: Final = _script("spent", "clock", "purse")
+"""Correct and read what probes have spent."""
+
+ALL: Final = (FLUSH, READ, READ_CELLS, REMOVE, MOVE, POLL, LEASE, DUTY, NOTE, CLAIM, SPENT)
