@@ -1,12 +1,41 @@
-"""Which keys are there and which are not: the rows of `detour audit-keys`. Never a key itself."""
+"""Which keys are there and how they were judged: the rows of `detour audit-keys`. Never a key itself."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from config.catalog import CATALOG
 from config.effective import Config, Provider
+from config.kinds import shortened
+
+MISSING: Final = "missing"
+NONE_NEEDED: Final = "none_needed"
+REFUSED: Final = "refused"
+UNKNOWN: Final = "unknown"
+
+_WORDS: Final = {"accepted": "accepted", REFUSED: REFUSED, "never_tried": "never tried", UNKNOWN: UNKNOWN}
+
+_TOKEN: Final = re.compile(r"(?=[^0-9]*[0-9])[0-9A-Za-z_~+=.-]{20,}")
+"""A part of a path that may be a secret, or the number of an account."""
+
+HIDDEN: Final = "***"
+
+
+class Key(Struct, frozen=True):
+    """How a provider's key was judged: `accepted`, `refused`, `never_tried`, `missing`, `none_needed`, or `unknown`.
+
+    `at` is when (ISO 8601 in UTC), `http_status` by which status of the provider's; both are null where it never was.
+    It is unknown where no sidecar could be asked.
+    """
+
+    state: str
+    at: str | None = None
+    http_status: int | None = None
 
 
 class KeyRow(Struct, frozen=True):
@@ -14,7 +43,7 @@ class KeyRow(Struct, frozen=True):
 
     `variables` are those it may stand in; `found` is the one that is set, `api_key` when the file has it, None when
     there is none. `missing` names what has to be set: the key's variable and those of its URL. `targets` counts the
-    targets of model groups that depend on it.
+    targets of model groups that depend on it. `configured`: nothing is missing and the key was not refused.
     """
 
     provider: str
@@ -22,23 +51,37 @@ class KeyRow(Struct, frozen=True):
     found: str | None
     missing: tuple[str, ...]
     targets: int
+    dialect: str
+    base_url: str
+    key: Key
+    configured: bool
 
 
 def audit(config: Config) -> list[KeyRow]:
-    """A row for every provider served, in their order."""
+    """A row for every provider served, in their order; how keys were judged is not known yet."""
     targets = Counter(provider for provider, _ in config.targets)
     return [_row(provider, targets[provider.name]) for provider in config.providers.values()]
 
 
+def judged(row: KeyRow, key: Key | None) -> KeyRow:
+    """A row with how its key was judged, where there is a key and somebody knows."""
+    if key is None or row.key.state != UNKNOWN or key.state not in _WORDS:
+        return row
+    return replace(row, key=key, configured=row.configured and key.state != REFUSED)
+
+
 def complete(rows: list[KeyRow]) -> bool:
-    """Whether nothing is missing: the command's exit status says so."""
-    return not any(row.missing for row in rows)
+    """Whether nothing is missing and no key is refused: the command's exit status says so."""
+    return all(row.configured for row in rows)
 
 
 def render(rows: list[KeyRow]) -> str:
     """The rows as a table for people."""
-    head = ("PROVIDER", "KEY", "VARIABLES", "TARGETS")
-    lines = [(row.provider, _state(row), " or ".join(row.variables) or "-", str(row.targets)) for row in rows]
+    head = ("PROVIDER", "KEY", "JUDGED", "VARIABLES", "TARGETS")
+    lines = [
+        (row.provider, _state(row), _verdict(row.key), " or ".join(row.variables) or "-", str(row.targets))
+        for row in rows
+    ]
     return table([head, *lines])
 
 
@@ -50,10 +93,28 @@ def table(lines: list[tuple[str, ...]]) -> str:
     )
 
 
+def shown_url(provider: Provider) -> str:
+    """A provider's base URL for people: what may be a secret in its path is hidden, what is missing stands there."""
+    if provider.missing_variables and provider.name in CATALOG:
+        return CATALOG[provider.name].base_url
+    path = "/".join(HIDDEN if _TOKEN.fullmatch(part) else part for part in provider.prefix.split("/"))
+    return f"{provider.origin}{path}"
+
+
 def _row(provider: Provider, targets: int) -> KeyRow:
     key = () if provider.configured else provider.key_variables[:1] or ("api_key",)
+    missing = (*key, *provider.missing_variables)
+    state = UNKNOWN if provider.credential is not None else NONE_NEEDED if provider.keyless else MISSING
     return KeyRow(
-        provider.name, provider.key_variables, provider.key_source, (*key, *provider.missing_variables), targets
+        provider=provider.name,
+        variables=provider.key_variables,
+        found=provider.key_source,
+        missing=missing,
+        targets=targets,
+        dialect=provider.dialect,
+        base_url=shown_url(provider),
+        key=Key(state),
+        configured=not missing,
     )
 
 
@@ -61,3 +122,12 @@ def _state(row: KeyRow) -> str:
     if row.missing:
         return f"missing: {', '.join(row.missing)}"
     return f"set: {row.found}" if row.found else "none needed"
+
+
+def _verdict(key: Key) -> str:
+    """`refused with 401, 2026-01-01 00:00`, `never tried`, or a dash where there is no key."""
+    word = _WORDS.get(key.state, "-")
+    if key.at is None:
+        return word
+    status = "" if key.http_status is None or key.state != REFUSED else f" with {key.http_status}"
+    return f"{word}{status}, {shortened(key.at)[:16].replace('T', ' ')}"
