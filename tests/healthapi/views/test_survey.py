@@ -14,7 +14,7 @@ def statuses(found: Survey) -> dict[str, Health]:
 
 
 def test_nothing_seen() -> None:
-    assert survey(sources(store())) == Survey([], {})
+    assert survey(sources(store())) == Survey([], {}, 2, dict.fromkeys(Health, 0))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,33 @@
+"""Long work on the event loop, in turns.
+
+Requests are served on the same loop: a document about ten thousand targets takes hundreds of milliseconds, and no
+request may wait for more than a small part of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
+from typing import Final, TypeVar
+
+_T = TypeVar("_T")
+
+LONGEST: Final = 0.001
+"""Seconds that work goes on before others have a turn; the step that is under way then is finished first."""
+
+STEP: Final = 8
+"""Things done between two looks at the clock."""
+
+
+async def turns(things: Iterable[_T]) -> AsyncIterator[_T]:
+    """The same things, with turns for others in between; what is done with each of them should be short.
+
+    Between two of them anything may change that is not the caller's own: `things` must not be what others add to.
+    """
+    until = time.perf_counter() + LONGEST
+    for number, thing in enumerate(things, 1):
+        yield thing
+        if not number % STEP and time.perf_counter() >= until:
+            await asyncio.sleep(0)
+            until = time.perf_counter() + LONGEST
