@@ -10,7 +10,8 @@ LOCK   := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
           --no-strip-extras --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 # Parts that must be covered to the last branch: what judges and what forwards.
 EXACT  := proxy/verdict.py,proxy/inspector.py,proxy/sse.py,proxy/elements.py,proxy/readers.py,proxy/terminals.py,proxy/headers.py,proxy/route.py,proxy/paths.py
-WORKERS ?= auto
+# Tests of real processes mostly wait, so twice as many as there are cores.
+WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))))
 # Another hash seed each time, the same in all workers of a run: they must collect the same tests. Shown, so repeatable.
 SEED   ?= $(shell date +%s)
 

@@ -9,7 +9,7 @@ from config.checks import check
 from config.effective import Config, Group, Provider, Target, Timeouts
 from config.problems import Problem, did_you_mean
 from config.providers import make_provider, resolve, usable_key
-from config.settings import GroupSettings, ProviderSettings, Settings, TimeoutOverrides
+from config.settings import GroupSettings, ProviderSettings, Settings, TargetProbe, TimeoutOverrides
 from config.tree import child, item
 from config.words import Tier
 
@@ -42,6 +42,7 @@ def build(settings: Settings, environ: Mapping[str, str], problems: list[Problem
         targets=frozenset(limits),
         stand_ins=_stand_ins(groups.values(), providers),
         windows=windows,
+        probes=_probes(members),
         adds_credentials=settings.listen.loopback or settings.open or settings.client_token is not None,
         client_token=settings.client_token,
         hosts=frozenset(name.lower().rstrip(".") for name in settings.hosts),
@@ -143,6 +144,17 @@ def _windows(groups: _Members) -> dict[tuple[str, str], int]:
     return windows
 
 
+def _probes(groups: _Members) -> dict[tuple[str, str], TargetProbe]:
+    """What is said of the probes of single targets. Of several groups that say something the first in the file wins."""
+    found: dict[tuple[str, str], TargetProbe] = {}
+    for group, _ in groups.values():
+        for entry in group.targets:
+            first, _, model = entry.target.partition("/")
+            if entry.probe != TargetProbe():
+                found.setdefault((canonical(first), model), entry.probe)
+    return found
+
+
 def _stand_ins(groups: Iterable[Group], providers: Mapping[str, Provider]) -> dict[tuple[str, str], tuple[Target, ...]]:
     """For each target that shares a group with others, these others: of all its groups, each once.
 
@@ -166,7 +178,8 @@ def _tiers(groups: _Members) -> dict[tuple[str, str], Tier]:
     for group, targets in groups.values():
         for target in targets:
             key = target.provider, target.model
-            tiers[key] = min(tiers.get(key, group.tier), group.tier, key=order.index)
+            if group.tier is not None:
+                tiers[key] = min(tiers.get(key, group.tier), group.tier, key=order.index)
     return tiers
 
 

@@ -23,7 +23,13 @@ NATIVE_AUTH: Final = {
 
 
 class Entry(Struct, frozen=True, kw_only=True):
-    """One catalogued provider. `header_variables` are headers sent when their environment variable is set."""
+    """One catalogued provider. `header_variables` are headers sent when their environment variable is set.
+
+    `models_per_minute` is how many different models of it may be probed within a minute, where that is limited.
+    `list_at` is where its list of models is, behind its base URL or, with `../`, beside that; None where it has none.
+    `limit_field` is what the most tokens of a chat completion are called; `queue` says that it can be asked how a
+    request is doing.
+    """
 
     name: str
     base_url: str
@@ -35,7 +41,11 @@ class Entry(Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     header_variables: dict[str, str] = {}
     timeouts: TimeoutOverrides = TimeoutOverrides()
+    models_per_minute: int | None = None
     chat: bool = True
+    list_at: str | None = "models"
+    limit_field: str = "max_tokens"
+    queue: bool = False
 
     @property
     def prefix(self) -> str:
@@ -48,7 +58,7 @@ def _entry(name: str, base_url: str, variables: str, **more: Any) -> Entry:
 
 
 _ENTRIES: Final = (
-    _entry("openai", "https://api.openai.com/v1", "OPENAI_API_KEY"),
+    _entry("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", limit_field="max_completion_tokens"),
     _entry(
         "anthropic",
         "https://api.anthropic.com/v1",
@@ -57,7 +67,13 @@ _ENTRIES: Final = (
         prefixes={"openai": "/v1"},
         headers={"anthropic-version": "2023-06-01"},
     ),
-    _entry("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", prefixes={"anthropic": "/api/v1"}),
+    _entry(
+        "openrouter",
+        "https://openrouter.ai/api/v1",
+        "OPENROUTER_API_KEY",
+        prefixes={"anthropic": "/api/v1"},
+        models_per_minute=4,
+    ),
     _entry("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY"),
     _entry("together", "https://api.together.xyz/v1", "TOGETHER_API_KEY"),
     _entry("fireworks", "https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY"),
@@ -89,11 +105,12 @@ _ENTRIES: Final = (
     _entry("canopywave", "https://inference.canopywave.io/v1", "CANOPYWAVE_API_KEY"),
     _entry("sybil", "https://api.sybil.com/v1", "SYBIL_API_KEY"),
     _entry("morpheus", "https://api.mor.org/api/v1", "MORPHEUS_API_KEY"),
-    _entry("modelz", "https://backend.alpacanetwork.ai", "MODELZ_API_KEY", chat=False),
+    _entry("modelz", "https://backend.alpacanetwork.ai", "MODELZ_API_KEY", chat=False, list_at=None),
     _entry(
         "cloudflare-workers-ai",
         "https://api.cloudflare.com/client/v4/accounts/${CLOUDFLARE_ACCOUNT_ID}/ai/v1",
         "CLOUDFLARE_API_TOKEN",
+        list_at="../models/search",
     ),
     _entry(
         "google-vertex",
@@ -102,6 +119,7 @@ _ENTRIES: Final = (
         dialect=Dialect.GEMINI,
         auth=AuthStyle.BEARER,
         aliases=("google",),
+        list_at=None,
     ),
     _entry(
         "gemini",
@@ -110,8 +128,8 @@ _ENTRIES: Final = (
         dialect=Dialect.GEMINI,
         prefixes={"openai": "/v1beta/openai"},
     ),
-    _entry("fal", "https://fal.run", "FAL_KEY FAL_API_KEY", dialect=Dialect.FAL),
-    _entry("fal-queue", "https://queue.fal.run", "FAL_KEY FAL_API_KEY", dialect=Dialect.FAL),
+    _entry("fal", "https://fal.run", "FAL_KEY FAL_API_KEY", dialect=Dialect.FAL, list_at=None),
+    _entry("fal-queue", "https://queue.fal.run", "FAL_KEY FAL_API_KEY", dialect=Dialect.FAL, list_at=None, queue=True),
     _entry("deepseek", "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
     _entry("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
     _entry("moonshot", "https://api.moonshot.ai/v1", "MOONSHOT_API_KEY"),

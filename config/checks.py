@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-from config.alerts import Channel, ChannelType, Threshold
+from config.alerts import DROP_WITHIN, Channel, ChannelType, Threshold
 from config.problems import Problem, did_you_mean
 from config.settings import Settings
 from config.tree import child, item
@@ -55,6 +55,8 @@ def _channels(settings: Settings) -> Iterator[Problem]:
         wrong = _wrong_url(channel)
         if wrong:
             yield Problem(child("alerts.channels", name) + ".url", wrong)
+        if channel.secret is not None and channel.type is not ChannelType.WEBHOOK:
+            yield Problem(child("alerts.channels", name) + ".secret", "only what a webhook is sent is signed")
 
 
 def _wrong_url(channel: Channel) -> str:
@@ -87,6 +89,8 @@ def _rules(settings: Settings) -> Iterator[Problem]:
             yield Problem(path, "critical must not be above warning: health falls")
         if isinstance(rule, Threshold) and name != "health" and rule.critical < rule.warning:
             yield Problem(path, "critical must not be below warning")
+    if settings.alerts.rules.drop.within > DROP_WITHIN:
+        yield Problem("alerts.rules.drop.within", "must be at most 24h")
 
 
 def _token(settings: Settings) -> Iterator[Problem]:

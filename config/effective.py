@@ -8,10 +8,23 @@ from msgspec import Struct
 
 from config.problems import nearest
 from config.secret import Secret
-from config.settings import Breakers, Settings, Timeouts
+from config.settings import Breakers, Probes, Settings, Sla, TargetProbe, TierSettings, Timeouts
 from config.words import AuthStyle, Dialect, Tier
 
-__all__ = ["AuthStyle", "Breakers", "Config", "Dialect", "Group", "Origin", "Provider", "Target", "Tier", "Timeouts"]
+__all__ = [
+    "AuthStyle",
+    "Breakers",
+    "Config",
+    "Dialect",
+    "Group",
+    "Origin",
+    "Probes",
+    "Provider",
+    "Target",
+    "Tier",
+    "TierSettings",
+    "Timeouts",
+]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -59,10 +72,14 @@ class Provider(Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[bytes, bytes], ...] = ()
     timeouts: Timeouts = Timeouts()
     breakers: Breakers = Breakers()
+    probes: Probes = Probes()
+    sla: Sla = Sla()
     missing_variables: tuple[str, ...] = ()
     keyless: bool = False
     catalogued: bool = True
     key_source: str | None = None
+    list_path: str | None = None
+    """Where its own list of models is, None where there is none."""
 
     @property
     def configured(self) -> bool:
@@ -86,10 +103,10 @@ class Target(Struct, frozen=True, kw_only=True):
 
 
 class Group(Struct, frozen=True, kw_only=True):
-    """Interchangeable targets, best first."""
+    """Interchangeable targets, best first. `tier` is None where traffic decides on it."""
 
     name: str
-    tier: Tier
+    tier: Tier | None
     targets: tuple[Target, ...]
     timeouts: Timeouts = Timeouts()
 
@@ -99,7 +116,7 @@ class Config(Struct, frozen=True, kw_only=True):
 
     `routes` are the providers under their names and aliases. By (provider, model): `stand_ins` are the other targets of
     all groups that a target stands in, in file order; a target that nothing could stand in for is not there. `windows`
-    are the configured context windows, in tokens.
+    are the configured context windows, in tokens. `probes` is what the file says of single targets' probes.
     """
 
     settings: Settings
@@ -112,6 +129,7 @@ class Config(Struct, frozen=True, kw_only=True):
     targets: frozenset[tuple[str, str]]
     stand_ins: dict[tuple[str, str], tuple[Target, ...]]
     windows: dict[tuple[str, str], int]
+    probes: dict[tuple[str, str], TargetProbe]
     adds_credentials: bool
     client_token: Secret | None
     hosts: frozenset[str]
@@ -130,8 +148,31 @@ class Config(Struct, frozen=True, kw_only=True):
         return known.timeouts if known is not None else self.settings.timeouts
 
     def tier(self, provider: str, model: str) -> Tier | None:
-        """The most demanding tier of the groups that a target stands in, None when it stands in none."""
+        """The most demanding tier that the groups of a target give it, None where none gives one."""
         return self.tiers.get((provider, model))
+
+    def probing(self, provider: str, model: str, tier: Tier) -> TierSettings:
+        """How a target of a tier is probed, whether it is or not."""
+        found: TierSettings = getattr(self.settings.tiers, tier.value)
+        own = self.probes.get((provider, model))
+        if own is None:
+            return found
+        return TierSettings(
+            interval=found.interval if own.interval is None else own.interval,
+            timeout=found.timeout if own.timeout is None else own.timeout,
+            max_tokens=found.max_tokens if own.max_tokens is None else own.max_tokens,
+        )
+
+    def probed(self, provider: str, model: str) -> bool:
+        """Whether a target may be probed: there is a credential to do it with, and nothing says not to.
+
+        The nearest of what is said of the target, of its provider and of all holds.
+        """
+        known = self.providers.get(provider)
+        if known is None or not known.configured or known.missing_variables:
+            return False
+        own = self.probes.get((provider, model))
+        return known.probes.enabled if own is None or own.enabled is None else own.enabled
 
     def similar(self, name: str) -> list[str]:
         """The at most three names of providers that `name` is most likely a slip of."""

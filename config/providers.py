@@ -12,14 +12,27 @@ from config.catalog import CATALOG, NATIVE_AUTH, Entry
 from config.effective import Origin, Provider
 from config.problems import Problem, did_you_mean
 from config.secret import Secret
-from config.settings import BreakerOverrides, Breakers, ProviderSettings, Settings, TimeoutOverrides, Timeouts
+from config.settings import (
+    BreakerOverrides,
+    Breakers,
+    Cap,
+    CapOverrides,
+    ProbeOverrides,
+    Probes,
+    ProviderSettings,
+    Settings,
+    Sla,
+    SlaOverrides,
+    TimeoutOverrides,
+    Timeouts,
+)
 from config.tree import child
 from config.words import AuthStyle, Dialect
 
-_Base = TypeVar("_Base", Timeouts, Breakers)
+_Base = TypeVar("_Base", Timeouts, Breakers, Cap, Sla)
 
 
-def resolve(base: _Base, *overrides: TimeoutOverrides | BreakerOverrides) -> _Base:
+def resolve(base: _Base, *overrides: TimeoutOverrides | BreakerOverrides | CapOverrides | SlaOverrides) -> _Base:
     """`base` with the overrides of its kind laid over it, the last one on top."""
     for override in overrides:
         given = {name: value for name, value in structs.asdict(override).items() if value is not None}
@@ -56,11 +69,34 @@ def make_provider(
         headers=_headers(entry, known, environ),
         timeouts=resolve(settings.timeouts, known.timeouts if known else TimeoutOverrides(), entry.timeouts),
         breakers=resolve(settings.breakers, entry.breakers),
+        probes=_probes(settings.probes, known, entry.probes),
+        sla=resolve(settings.sla, entry.sla),
         missing_variables=missing,
         keyless=known is None and not variables and credential is None,
         catalogued=known is not None,
         key_source=source,
+        list_path=_list_path(known, dialect, prefix),
     )
+
+
+def _list_path(known: Entry | None, dialect: Dialect, prefix: str) -> str | None:
+    """The path of its list of models: the catalog's while its dialect is the catalogued one."""
+    where = "models" if dialect is not Dialect.FAL else None
+    if known is not None and dialect is known.dialect:
+        where = known.list_at
+    if where is None:
+        return None
+    beside = where.removeprefix("../")
+    return f"{prefix if where == beside else prefix.rpartition('/')[0]}/{beside}"
+
+
+def _probes(base: Probes, known: Entry | None, own: ProbeOverrides) -> Probes:
+    """What holds for the probes of a provider."""
+    if known is not None and known.models_per_minute is not None:
+        base = structs.replace(base, models_per_minute=known.models_per_minute)
+    given = {name: value for name, value in structs.asdict(own).items() if value is not None}
+    cap = resolve(base.daily_cap, own.daily_cap or CapOverrides())
+    return structs.replace(base, **{**given, "daily_cap": cap})
 
 
 def usable_key(value: str) -> bool:

@@ -54,7 +54,7 @@ def report(config: Config) -> Report:
         targets=[
             TargetRow(
                 group=group.name,
-                tier=group.tier.value,
+                tier="by traffic" if group.tier is None else group.tier.value,
                 provider=target.provider,
                 model=target.model,
                 configured=usable(config.providers[target.provider]),

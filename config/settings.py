@@ -18,6 +18,7 @@ from config.scalars import (
     BaseUrl,
     Count,
     Flag,
+    Goal,
     HeaderName,
     HeaderValue,
     Hidden,
@@ -151,10 +152,15 @@ class CapOverrides(Struct, frozen=True, kw_only=True):
 class Probes(Struct, frozen=True, kw_only=True):
     """Detour's own requests to targets that have no traffic."""
 
-    enabled: Annotated[Flag, "Whether probes are sent at all."] = True
-    max_in_flight: Annotated[Count, "Probes under way at a time."] = 10
-    pause: Annotated[Wait, "Least time between two probes of one target."] = 30.0
-    daily_cap: Annotated[Cap, "What they may spend in a day, for the fleet."] = Cap()
+    enabled: Annotated[Flag, "Whether probes are sent at all; never where a provider's credential is missing."] = True
+    max_in_flight: Annotated[Count, "Probes of one round, all under way at a time."] = 10
+    pause: Annotated[Wait, "Time between two rounds."] = 30.0
+    failing: Annotated[Seconds, "A target that fails is probed again after so long, if not sooner."] = 300.0
+    models_per_minute: Annotated[
+        Amount, "Different models of one provider that are probed within a minute; 0 sets no limit. The catalog says 4 "
+        "for `openrouter`.",
+    ] = 0  # fmt: skip
+    daily_cap: Annotated[Cap, "What they may spend in a day (UTC), for the fleet."] = Cap()
 
 
 class ProbeOverrides(Struct, frozen=True, kw_only=True):
@@ -163,7 +169,34 @@ class ProbeOverrides(Struct, frozen=True, kw_only=True):
     enabled: Flag | None = None
     max_in_flight: Count | None = None
     pause: Wait | None = None
+    failing: Seconds | None = None
+    models_per_minute: Amount | None = None
     daily_cap: CapOverrides | None = None
+
+
+class TargetProbe(Struct, frozen=True, kw_only=True):
+    """Probes of one target; what is left out its tier says, and its provider whether there are any."""
+
+    enabled: Annotated[Flag | None, "Whether it is probed."] = None
+    interval: Annotated[Seconds | None, "Time between probes."] = None
+    timeout: Annotated[Seconds | None, "Longest wait for a probe's answer."] = None
+    max_tokens: Annotated[Count | None, "Tokens a probe asks for."] = None
+
+
+class Sla(Struct, frozen=True, kw_only=True):
+    """What is expected of a provider; the health API and metrics tell how it does."""
+
+    availability: Annotated[
+        Goal, "Percentage of attempts that have to succeed; the rest, in 30 days, is its error budget."
+    ] = 99.0  # fmt: skip
+    p95: Annotated[Seconds, "Response time that 95 % of attempts have to stay within."] = 30.0
+
+
+class SlaOverrides(Struct, frozen=True, kw_only=True):
+    """What is expected of one provider."""
+
+    availability: Goal | None = None
+    p95: Seconds | None = None
 
 
 class ProviderSettings(Struct, frozen=True, kw_only=True):
@@ -182,6 +215,7 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
     timeouts: Annotated[TimeoutOverrides, "Time limits of this provider."] = TimeoutOverrides()
     breakers: Annotated[BreakerOverrides, "Breaker knobs of this provider and its targets."] = BreakerOverrides()
     probes: Annotated[ProbeOverrides, "Probes of this provider."] = ProbeOverrides()
+    sla: Annotated[SlaOverrides, "What is expected of this provider."] = SlaOverrides()
     prefixes: Annotated[dict[Dialect, Prefix], "API prefix per dialect where it differs from `base_url`'s."] = {}
 
 
@@ -192,14 +226,18 @@ class TargetSettings(Struct, frozen=True, kw_only=True):
     context_window: Annotated[Count | None, "Tokens it can take: a longer prompt goes only to a larger one."] = None
     prefill: Annotated[Flag | None, "Whether it goes on from a begun assistant message; known for some."] = None
     timeouts: Annotated[TimeoutOverrides, "Time limits of this target."] = TimeoutOverrides()
+    probe: Annotated[TargetProbe, "Probes of this target."] = TargetProbe()
 
 
 class GroupSettings(Struct, frozen=True, kw_only=True):
     """Interchangeable targets for one model, best first."""
 
-    tier: Annotated[Tier, "How often and how long its targets are probed, and what their failure means to alerts."] = (
-        Tier.STANDARD
-    )
+    tier: Annotated[
+        Tier | None,
+        "How often and how long its targets are probed, and what their failure means to alerts. By traffic when not "
+        "given: of all targets by their calls of 24 hours, the first 5 % are `critical`, the next 20 % `popular`, "
+        "others with any `standard`, those with none `on_demand`.",
+    ] = None
     targets: Annotated[tuple[TargetSettings, ...], "The targets, best first."]
     timeouts: Annotated[TimeoutOverrides, "Time limits of this group."] = TimeoutOverrides()
 
@@ -247,17 +285,17 @@ class Limits(Struct, frozen=True, kw_only=True):
 class TierSettings(Struct, frozen=True, kw_only=True):
     """How the targets of one tier are probed."""
 
-    interval: Annotated[Seconds, "Time between probes."] = 7200.0
-    timeout: Annotated[Seconds, "Longest wait for a probe's answer. It bounds probes, not users' traffic."] = 30.0
-    max_tokens: Annotated[Count, "Tokens a probe asks for."] = 10
+    interval: Annotated[Seconds, "Time between probes; a target with traffic within it is not probed."] = 7200.0
+    timeout: Annotated[Seconds, "Longest wait for a probe's answer. It bounds probes, not users' traffic."] = 60.0
+    max_tokens: Annotated[Count, "Tokens a probe asks for."] = 5
 
 
 class Tiers(Struct, frozen=True, kw_only=True):
     """Probing by tier."""
 
-    critical: Annotated[TierSettings, "What must work."] = TierSettings(interval=300.0)
-    popular: Annotated[TierSettings, "What many use."] = TierSettings(interval=1800.0)
-    standard: Annotated[TierSettings, "What no group says otherwise about."] = TierSettings(interval=7200.0)
+    critical: Annotated[TierSettings, "What must work."] = TierSettings(interval=300.0, timeout=30.0, max_tokens=10)
+    popular: Annotated[TierSettings, "What many use."] = TierSettings(interval=1800.0, timeout=45.0, max_tokens=10)
+    standard: Annotated[TierSettings, "What is used at all."] = TierSettings(interval=7200.0)
     on_demand: Annotated[TierSettings, "What is seldom used."] = TierSettings(interval=14400.0)
 
 
@@ -266,6 +304,14 @@ class Cleanup(Struct, frozen=True, kw_only=True):
 
     every: Annotated[Wait, "Time between two cleanups; `0s` is never. `detour cleanup` does one by hand."] = 0.0
     older_than: Annotated[Seconds, "How long a record has to be unused, for `detour cleanup` too."] = 30 * 86400.0
+
+
+class Offers(Struct, frozen=True, kw_only=True):
+    """The providers' own lists of models: what is tracked is compared with what is offered."""
+
+    every: Annotated[
+        Wait, "Time between two times that they are read, by one sidecar of a fleet; `0s` is never but on request."
+    ] = 86400.0
 
 
 class Drain(Struct, frozen=True, kw_only=True):
@@ -312,7 +358,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     tiers: Tiers = Tiers()
     probes: Probes = Probes()
+    sla: Sla = Sla()
     alerts: Alerts = Alerts()
+    offers: Offers = Offers()
     cleanup: Cleanup = Cleanup()
     drain: Drain = Drain()
     log: Log = Log()
@@ -323,6 +371,7 @@ OVERRIDES: Final[dict[type[Struct], type[Struct]]] = {
     BreakerOverrides: Breakers,
     ProbeOverrides: Probes,
     CapOverrides: Cap,
+    SlaOverrides: Sla,
 }
 """Sections whose keys are those of another, each optional; its docs are that other's."""
 

@@ -7,19 +7,22 @@ aiohttp's router.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from collections.abc import Sequence
 from typing import Final
 
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
 from aiohttp.typedefs import Handler, Middleware
 
 from healthapi import origins
 from healthapi.admin import Admin, Call
 from healthapi.auth import Door
 from healthapi.errors import Problem, document
+from healthapi.formats import wants_csv
 from healthapi.parameters import Parameters
+from healthapi.presenting import presented
 from healthapi.replies import Reply, Stream, reply
 from healthapi.routes import Match, Route, Router
 from healthapi.store import StoreError
@@ -30,6 +33,12 @@ from healthapi.target import split
 __all__ = ["Admin", "build"]
 
 _LOG: Final = logging.getLogger("detour.admin")
+
+BODY: Final = 64 << 10
+"""Longest body of a request, in bytes."""
+
+BODY_TIME: Final = 10.0
+"""Seconds within which a body has to come."""
 
 _HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -76,9 +85,9 @@ class _Port:
             problem = _problem(error, request_id)
             headers.update(problem.headers)
             made = reply(document(problem, request_id), problem.status)
-        if made.body:
+        if body := made.body:
             headers["Content-Type"] = made.content_type
-        return web.Response(body=made.body, status=made.status, headers=headers)
+        return web.Response(body=body, status=made.status, headers=headers)
 
     def _admit(self, request: web.Request) -> dict[str, str]:
         """CORS headers of the answer, when its Host and Origin let the request in at all."""
@@ -96,8 +105,16 @@ class _Port:
         self._door.check(route.access, _fields(request, b"authorization"))
         sent = request.headers
         accept, last_event_id = sent.get("Accept", ""), sent.get("Last-Event-ID", "")
-        call = Call(parts, Parameters(query), accept, request_id, last_event_id, headers)
-        return await route.handler(self._admin, call)
+        body = await _body(request) if route.answer is not None and route.answer.body is not None else b""
+        call = Call(parts, Parameters(query), accept, request_id, last_event_id, headers, body)
+        listed = route.answer is not None and route.answer.rows is not None
+        as_csv = listed and wants_csv(call.query, accept)
+        made = await route.handler(self._admin, call)
+        if isinstance(made, Stream):
+            return made
+        told, more = await presented(route, made, as_csv, _fields(request, b"if-none-match"))
+        headers.update(more)
+        return told
 
 
 def _options(request: web.Request, match: Match) -> dict[str, str]:
@@ -109,6 +126,26 @@ def _options(request: web.Request, match: Match) -> dict[str, str]:
 def _fields(request: web.Request, name: bytes) -> list[bytes]:
     """All values of one header field, as sent."""
     return [value for field, value in request.raw_headers if field.lower() == name]
+
+
+async def _body(request: web.Request) -> bytes:
+    """What was sent along.
+
+    Raises:
+        Problem: 400 where it is too long, too slow or broken.
+    """
+    read = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIME):
+            async for piece in request.content.iter_chunked(BODY):
+                read += piece
+                if len(read) > BODY:
+                    raise Problem(400, "body_too_large", f"the body is longer than {BODY} bytes")
+    except TimeoutError:
+        raise Problem(400, "body_too_slow", f"the body did not come within {BODY_TIME:g} s") from None
+    except (web.RequestPayloadError, ClientPayloadError):
+        raise Problem(400, "bad_body", "the body is broken") from None
+    return bytes(read)
 
 
 def _problem(error: Exception, request_id: str) -> Problem:

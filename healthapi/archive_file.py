@@ -41,7 +41,7 @@ from callers, and made-up ones must not fill a disk."""
 MOST_IN_MEMORY: Final = 200_000
 """Cells of a minute, and cells of an hour, that a database in memory keeps: some 30 MB each."""
 
-PATIENCE: Final = 2.0
+PATIENCE: Final = 1.0
 """Seconds to wait while another program, such as the `sqlite3` command line, holds the database."""
 
 _PRAGMAS: Final = (

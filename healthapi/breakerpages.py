@@ -12,11 +12,12 @@ from config.units import show_duration
 from config.words import Mode
 from healthapi import views
 from healthapi.admin import Admin, Call
+from healthapi.answer import Answer, Rows, duration
 from healthapi.errors import Problem, quoted
 from healthapi.record import Record
 from healthapi.replies import Reply, reply
 from healthapi.store import Scope, StoreError
-from healthapi.views.breakers import BreakerRow
+from healthapi.views.breakers import BreakerList, BreakerRow
 from healthapi.views.text import breaker_name
 
 OPEN_FOR: Final = 600.0
@@ -32,6 +33,18 @@ class Done(Struct, frozen=True):
     success: bool
     message: str
     state: BreakerRow | None
+
+
+_UNKNOWN: Final = (404,)
+
+LISTING: Final = Answer(BreakerList, rows=Rows("circuit_breakers", key="name"))
+OF_PROVIDER: Final = Answer(BreakerList, problems=_UNKNOWN, rows=Rows("circuit_breakers", key="name"))
+OF_TARGET: Final = Answer(BreakerRow, problems=_UNKNOWN)
+OPENED: Final = Answer(
+    Done, (duration("for", LONGEST, "How long traffic stays away, `10m` when it is missing."),), _UNKNOWN
+)
+MOVED: Final = Answer(Done, problems=_UNKNOWN)
+ALL_MOVED: Final = Answer(Done)
 
 
 async def listing(admin: Admin, call: Call) -> Reply:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -20,6 +20,7 @@ from healthapi.store import Scope, StoreError
 if TYPE_CHECKING:
     from config.effective import Config
     from healthapi.keeper import Keeper
+    from healthapi.offerings import Offerings
 
 _LOG: Final = logging.getLogger("detour.store")
 
@@ -32,6 +33,8 @@ _PSEUDO: Final = (NO_MODEL, OTHER_MODEL)
 class Reason(enum.StrEnum):
     """Why a record is not needed."""
 
+    DELISTED = "delisted"
+    """The provider does not offer it any more."""
     NEVER_CALLED = "never_called"
     """Not one attempt is counted there."""
     UNUSED = "unused"
@@ -67,17 +70,24 @@ class Found(Struct, frozen=True):
 
 
 def stale(
-    records: Iterable[Record], now: float, older_than: float, configured: Collection[tuple[str, str]] = ()
+    records: Iterable[Record],
+    now: float,
+    older_than: float,
+    configured: Collection[tuple[str, str]] = (),
+    delisted: Callable[[Record], bool] = lambda record: False,
 ) -> list[Stale]:
     """The records that are not needed, the one called last coming last; the first reason that holds is told.
 
-    `older_than`: seconds without a call after which a target counts as unused. Pseudo models are never among them:
-    they are no targets, and the sums of their provider would not be right without them.
+    `older_than`: seconds without a call after which a target counts as unused; `delisted` says of a record whether its
+    provider does not offer the model any more. Pseudo models are never among them: they are no targets, and the sums
+    of their provider would not be right without them.
     """
     found = []
     for record in records:
         sums = record.sums()
-        reason = None if record.model in _PSEUDO else _reason(sums, now - record.updated_at, older_than)
+        if record.model in _PSEUDO:
+            continue
+        reason = Reason.DELISTED if delisted(record) else _reason(sums, now - record.updated_at, older_than)
         if reason is not None:
             called = record.updated_at if sums.calls else None
             key = record.provider, record.model
@@ -85,14 +95,17 @@ def stale(
     return sorted(found, key=lambda one: (one.last_called_at or 0.0, one.key))
 
 
-async def find(keeper: Keeper, config: Config, now: float, older_than: float) -> Found:
+async def find(keeper: Keeper, config: Config, now: float, older_than: float, offers: Offerings | None = None) -> Found:
     """The records of the fleet that are not needed.
 
     Raises:
         StoreError: its records cannot be had.
     """
     picture = await keeper.reading(Scope.FLEET)
-    return Found(stale(picture.store.records(), now, older_than, config.targets), picture.stale)
+    records = picture.store.records()
+    if offers is None:
+        return Found(stale(records, now, older_than, config.targets), picture.stale)
+    return Found(stale(records, now, older_than, config.targets, offers.delisted), picture.stale)
 
 
 async def remove(keeper: Keeper, found: Found) -> int:
@@ -112,13 +125,13 @@ async def remove(keeper: Keeper, found: Found) -> int:
     return removed
 
 
-async def run(keeper: Keeper, config: Config, now: float, older_than: float) -> int:
+async def run(keeper: Keeper, config: Config, now: float, older_than: float, offers: Offerings | None = None) -> int:
     """Find and remove; returns how many records there were.
 
     Raises:
         StoreError: it could not be done, or not completely; it may be tried again.
     """
-    return await remove(keeper, await find(keeper, config, now, older_than))
+    return await remove(keeper, await find(keeper, config, now, older_than, offers))
 
 
 def _reason(sums: Sums, unused: float, older_than: float) -> Reason | None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
 
 from config.units import LONGEST
 from healthapi import cleanup
 from healthapi.admin import STALE, Admin, Call
+from healthapi.answer import STORED, Answer, Rows, duration
 from healthapi.cleanup import Found, Stale
 from healthapi.replies import Reply, reply
 from healthapi.views.text import clean, iso
 
 
 class StaleModel(Struct, frozen=True, kw_only=True):
-    """One record. `reason` is `never_called`, `unused` or `always_failing`, `configured` that a model group names it.
+    """One record. `reason` is `delisted`, `never_called`, `unused` or `always_failing`.
 
-    `error_rate` is 0-1; it and `last_called_at` are null when it was never called.
+    `configured`: a model group names it. `error_rate` is 0-1; it and `last_called_at` are null when it was never
+    called.
     """
 
     provider: str
@@ -40,14 +44,21 @@ class Cleanup(Struct, frozen=True, kw_only=True):
     models: list[StaleModel]
 
 
+_OLDER_THAN: Final = duration(
+    "older_than", LONGEST, "How long a record has to be unused, `cleanup.older_than` when it is missing."
+)
+LISTING: Final = Answer(Cleanup, (_OLDER_THAN,), STORED, Rows("models"))
+REMOVED: Final = Answer(Cleanup, (_OLDER_THAN,), STORED)
+
+
 async def listing(admin: Admin, call: Call) -> Reply:
-    """The records that a cleanup would remove: never called, unused for long, or never successful in ten calls.
+    """The records that a cleanup would remove: delisted, never called, unused for long, or failing ten calls of ten.
 
     Parameter: `older_than` (`cleanup.older_than`, 30d), how long a record has to be unused. They are the whole
     fleet's.
     """
     older_than = _older_than(admin, call)
-    found = await cleanup.find(admin.keeper, admin.config, admin.now(), older_than)
+    found = await cleanup.find(admin.keeper, admin.config, admin.now(), older_than, admin.offers)
     if found.stale is not None:
         call.headers[STALE] = str(int(found.stale))
     return reply(document(found, older_than))
@@ -56,7 +67,7 @@ async def listing(admin: Admin, call: Call) -> Reply:
 async def remove(admin: Admin, call: Call) -> Reply:
     """Remove these records, for the whole fleet. Parameter: `older_than` (`cleanup.older_than`, 30d)."""
     older_than = _older_than(admin, call)
-    found = await cleanup.find(admin.keeper, admin.config, admin.now(), older_than)
+    found = await cleanup.find(admin.keeper, admin.config, admin.now(), older_than, admin.offers)
     return reply(document(found, older_than, await cleanup.remove(admin.keeper, found)))
 
 

@@ -10,7 +10,9 @@ import msgspec
 from msgspec import Struct
 
 from healthapi.admin import Admin, Call
+from healthapi.answer import Answer, text
 from healthapi.errors import Problem
+from healthapi.events import Moved
 from healthapi.replies import Stream
 from healthapi.views.text import iso
 
@@ -33,6 +35,16 @@ class Outcomes(Struct, frozen=True, kw_only=True):
     seconds: float
     attempts: dict[str, int]
     in_flight: int
+
+
+EVENTS: Final = Answer(
+    None,
+    (text("last_event_id", "Says the same as the header `Last-Event-ID`, which comes before it."),),
+    (503,),
+    tagged=False,
+    media=(EVENT_STREAM,),
+    events={"transition": Moved, "outcomes": Outcomes},
+)
 
 
 async def events(admin: Admin, call: Call) -> Stream:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Final
 
@@ -28,14 +28,17 @@ from prometheus_client.registry import Collector
 
 from breaker.latency import BOUNDS, PER_OCTAVE, Latencies
 from breaker.registry import Registry
+from healthapi import accountmetrics, alerting, kept, probed
 from healthapi import judgement as judging
-from healthapi import kept
+from healthapi.accountmetrics import AccountFigures
 from healthapi.judgement import Judgement, judgement
 from healthapi.keeper import Keeper
 from healthapi.kept import Keeping, keeping
 from healthapi.labels import http_status
 from healthapi.metrics import Metrics
 from healthapi.series import Timings
+from healthapi.slabook import Standing
+from healthapi.slabook import families as sla_families
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 """Media type of the classic text format."""
@@ -78,9 +81,21 @@ class Snapshot(Struct, frozen=True):
     rows: list[Row]
     judgement: Judgement
     keeping: Keeping
+    sla: Mapping[str, Standing] = {}
+    alerts: alerting.Alerting = alerting.NONE
+    accounts: Sequence[AccountFigures] = ()
+    probed: probed.Probed = probed.NOTHING
 
 
-def take(metrics: Metrics, registry: Registry, keeper: Keeper, now: float) -> Snapshot:
+def take(
+    metrics: Metrics,
+    registry: Registry,
+    keeper: Keeper,
+    now: float,
+    *,
+    sla: Mapping[str, Standing] | None = None,
+    accounts: Sequence[AccountFigures] = (),
+) -> Snapshot:
     """Copy what has to be copied and ask the gauges; to be called on the event loop, about two microseconds a row.
 
     `now` is on the registry's clock.
@@ -110,6 +125,8 @@ def take(metrics: Metrics, registry: Registry, keeper: Keeper, now: float) -> Sn
         ],
         judgement=judgement(metrics, registry, now),
         keeping=keeping(keeper),
+        sla=dict(sla or {}),
+        accounts=accounts,
     )
 
 
@@ -149,6 +166,10 @@ class Families(Collector):
         yield _rejections(snapshot)
         yield from judging.families(snapshot.judgement)
         yield from kept.families(snapshot.keeping)
+        yield from sla_families(snapshot.sla)
+        yield from alerting.families(snapshot.alerts)
+        yield from accountmetrics.families(snapshot.accounts)
+        yield from probed.families(snapshot.probed)
         yield _lag(snapshot)
         yield GaugeMetricFamily(
             "detour_event_loop_lag_worst_seconds",

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
 
 from healthapi import views
 from healthapi.admin import Admin, Call
+from healthapi.answer import SCOPE, STORED, Answer, Rows
 from healthapi.replies import Reply, reply
+from healthapi.turns import turns
+from healthapi.views.gateways import Gateways
+from healthapi.views.rows import ModelRows, ProviderRows, model_list, model_row
+from healthapi.views.system import System
 from healthapi.views.text import iso
 
 
@@ -18,6 +25,13 @@ class Running(Struct, frozen=True):
     version: str
 
 
+HEALTH: Final = Answer(Running, tagged=False)
+SYSTEM: Final = Answer(System, (SCOPE,), STORED, moving=("last_updated",))
+PROVIDERS: Final = Answer(ProviderRows, (SCOPE,), STORED, Rows("data"), moving=("metadata.timestamp",))
+MODELS: Final = Answer(ModelRows, (SCOPE,), STORED, Rows("data"), moving=("metadata.timestamp",))
+GATEWAYS: Final = Answer(Gateways, (SCOPE,), STORED, Rows("data", key="name"), moving=("timestamp",))
+
+
 async def health(admin: Admin, call: Call) -> Reply:
     """Detour runs: always 200, for probes that know no other path."""
     return reply(Running("healthy", iso(admin.now()), admin.version))
@@ -25,19 +39,24 @@ async def health(admin: Admin, call: Call) -> Reply:
 
 async def system(admin: Admin, call: Call) -> Reply:
     """How all providers and models are, in a dozen numbers."""
-    return reply(views.system(await admin.sources(call)))
+    made = await admin.survey(call)
+    return reply(views.system(made.sources, made.found))
 
 
 async def providers(admin: Admin, call: Call) -> Reply:
     """How every provider with records is."""
-    return reply(views.provider_rows(await admin.sources(call)))
+    made = await admin.survey(call)
+    return reply(views.provider_rows(made.sources, made.found))
 
 
 async def models(admin: Admin, call: Call) -> Reply:
     """How every model with a record is, the last called first."""
-    return reply(views.model_rows(await admin.sources(call)))
+    made = await admin.survey(call)
+    rows = [model_row(target) async for target in turns(made.found.targets)]
+    return reply(model_list(made.sources, made.found, rows))
 
 
 async def gateways(admin: Admin, call: Call) -> Reply:
     """How every provider is that is configured or has records, by name; those without a credential are told apart."""
-    return reply(views.gateways(await admin.sources(call)))
+    made = await admin.survey(call)
+    return reply(views.gateways(made.sources, made.found))

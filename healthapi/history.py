@@ -33,7 +33,7 @@ class Group(enum.IntEnum):
     """A failure of the caller's key, quota or access: counted, but no sign of the target's health."""
 
 
-class Counts(Struct, frozen=True):
+class Counts(Struct, frozen=True, gc=False):
     """How many outcomes of each group a period holds."""
 
     success: int = 0

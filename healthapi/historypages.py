@@ -8,16 +8,33 @@ from typing import Final, TypeVar
 
 from healthapi import views
 from healthapi.admin import Admin, Call
+from healthapi.answer import FOUND, KIND, SCOPE, Answer, Rows, choice, flag, text
 from healthapi.cell import ALL_MODELS
 from healthapi.errors import Problem, quoted
 from healthapi.replies import Reply, reply
-from healthapi.views.history import DEFAULT, WINDOWS, Question, Sum, rows
+from healthapi.views.history import DEFAULT, WINDOWS, ModelHistory, Question, Sum, rows
 from healthapi.views.sources import Sources
 
 _T = TypeVar("_T")
 
 SLICE: Final = 50
 """Cells or buckets worked on in one go: a millisecond or two."""
+
+
+HISTORY: Final = Answer(
+    ModelHistory,
+    (
+        text("provider", "A provider's name or alias; all of them when it is missing."),
+        text("model", "A model's name; needs the provider."),
+        choice("window", tuple(WINDOWS), f"How far back; `{DEFAULT}` when it is missing."),
+        KIND,
+        flag("fill", "List the buckets in which nothing was seen, too."),
+        SCOPE,
+    ),
+    FOUND,
+    Rows("buckets", first=("at",)),
+    moving=("to",),
+)
 
 
 async def history(admin: Admin, call: Call) -> Reply:

@@ -31,6 +31,7 @@ from healthapi.store import Picture, Scope, StoreError
 if TYPE_CHECKING:
     from breaker.memo import Memo
     from breaker.transition import Transition
+    from healthapi.fleet.claims import FleetClaims
     from healthapi.fleet.fleet import Fleet
 
 _LOG: Final = logging.getLogger("detour.store")
@@ -87,6 +88,7 @@ class Keeper:
         self._clock = clock or Clock()
         self._interval = interval
         self._waiting = Outbox()
+        self._written = 0  # those that are just being written
         self._gone: list[Gone] = []
         self._memos: list[Memo] = []
         self._open = False
@@ -172,7 +174,8 @@ class Keeper:
     @property
     def waiting(self) -> int:
         """How many deltas wait for a store that does not take them."""
-        return len(self._waiting) + (0 if self._shared is None else self._shared.waiting)
+        shared = 0 if self._shared is None else self._shared.waiting
+        return len(self._waiting) + self._written + shared
 
     async def reading(self, scope: Scope) -> Picture:
         """All records, as the fleet has them or as this process does.
@@ -217,6 +220,16 @@ class Keeper:
         `alone`: also while the store that is shared does not answer, where this sidecar had it last.
         """
         return 1 if self._shared is None else self._shared.duties.number(name, alone=alone)
+
+    def forgo(self, name: str) -> None:
+        """Want a duty no more, so that another sidecar takes it over."""
+        if self._shared is not None:
+            self._shared.duties.forgo(name)
+
+    @property
+    def claims(self) -> FleetClaims | None:
+        """Who gives leave to send probes in a fleet, None where this sidecar is alone."""
+        return None if self._shared is None else self._shared.claims
 
     async def note(self, name: str) -> bytes | None:
         """A small document that is kept beside the records, None where there is none.
@@ -267,6 +280,7 @@ class Keeper:
             others = {gone.provider for gone in self._gone}
             records = [found for name in others if (found := self._store.get(name, OTHER_MODEL)) is not None]
             gone = [(one.provider, one.model) for one in self._gone]
+            self._written = len(deltas)
             try:
                 await self._archive.write(Batch(deltas, gone, changed, records))
             except StoreError:
@@ -274,6 +288,8 @@ class Keeper:
                 self._waiting.extend(deltas)
                 self._waiting.extend(later)
                 raise
+            finally:
+                self._written = 0
             self._gone.clear()
             self._memos = memos
         if self._clock.now() - self._pruned > PRUNE:
@@ -353,6 +369,6 @@ async def _repeat(seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
         try:
             await chore()
         except StoreError as error:
-            _LOG.warning("%s", error)
+            _LOG.debug("%s", error)  # the trouble is told once, by the flushes
         except Exception:
             _LOG.exception("what is done regularly failed in a way nobody thought of")

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import secrets
+from functools import partial
 from typing import Final
 
 from breaker.registry import Registry
 from config.effective import Config
 from config.storeurl import StoreKind
-from healthapi import cleanup
+from healthapi import cleanup, offerings
+from healthapi import keys as keylog
 from healthapi.archive import Archive
 from healthapi.fleet.fleet import Fleet
 from healthapi.keeper import Clock, Keeper
+from healthapi.keys import KeyLog
 from healthapi.memory import MemoryStore
+from healthapi.offerings import Offerings
 from healthapi.published import documents
 from healthapi.store import Reading, Scope
+from healthapi.tiers import Tiers
 from healthapi.views.sources import Sources
 
 IN_MEMORY: Final = ":memory:"
@@ -26,8 +31,19 @@ ASKED: Final = 1.0
 """Seconds between two times that a sidecar asks whether it is to publish."""
 
 
-def keeper(config: Config, store: MemoryStore, registry: Registry, instance: str, clock: Clock) -> Keeper:
+def keeper(
+    config: Config,
+    store: MemoryStore,
+    registry: Registry,
+    instance: str,
+    clock: Clock,
+    keys: KeyLog | None = None,
+    offers: Offerings | None = None,
+    tiers: Tiers | None = None,
+) -> Keeper:
     """What keeps `store` and the breakers of `registry` in the configured place; not started yet.
+
+    What is known of keys and of the providers' lists of models is kept there too, where that is given.
 
     Raises:
         ValueError: its address says what is not understood.
@@ -43,18 +59,22 @@ def keeper(config: Config, store: MemoryStore, registry: Registry, instance: str
     made = Keeper(store, registry, Archive(path), fleet, clock)
 
     def sources(read: Reading) -> Sources:
-        return Sources(read, config, registry, clock.wall(), clock.now())
+        return Sources(read, config, registry, clock.wall(), clock.now(), keys, offers, tiers or Tiers())
 
     async def publish() -> None:
         if fleet is not None and fleet.publishes():
             picture = await made.reading(Scope.FLEET)
-            await fleet.publish(documents(sources(picture.store)))
+            await fleet.publish(await documents(sources(picture.store)))
 
     async def clean_up() -> None:
-        await cleanup.run(made, config, clock.wall(), settings.cleanup.older_than)
+        await cleanup.run(made, config, clock.wall(), settings.cleanup.older_than, offers)
 
     if fleet is not None and settings.redis.publish_cache:
         made.every(ASKED, publish)
     if settings.cleanup.every:
         made.every(settings.cleanup.every, clean_up)
+    if keys is not None:
+        made.every(keylog.SYNC, partial(keys.sync, made))
+    if offers is not None:
+        made.every(offerings.SYNC, partial(offers.sync, made))
     return made

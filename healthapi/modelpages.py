@@ -7,10 +7,42 @@ from typing import Final
 from breaker.outcome import Status
 from healthapi import views
 from healthapi.admin import Admin, Call
+from healthapi.answer import FOUND, KIND, SCOPE, STORED, Answer, Rows, choice, integer, number, text
 from healthapi.errors import Problem, quoted
 from healthapi.replies import Reply, reply
+from healthapi.views.models import ModelHealthList, UnhealthyModels
+from healthapi.views.record import ModelHealth
+from healthapi.views.totals import Providers, ProviderSummary, Stats
 
 _STATUSES: Final = tuple(status.value for status in Status)
+
+LISTING: Final = Answer(
+    ModelHealthList,
+    (
+        text("provider", "A provider's name or alias."),
+        choice("status", _STATUSES, "The last status."),
+        KIND,
+        integer("limit", 100, 1, 1000, "Most records of the page."),
+        integer("offset", 0, 0, None, "Records before the page."),
+        SCOPE,
+    ),
+    STORED,
+    Rows("models"),
+)
+RECORD: Final = Answer(ModelHealth, (KIND, SCOPE), FOUND)
+UNHEALTHY: Final = Answer(
+    UnhealthyModels,
+    (
+        number("error_threshold", 0.2, 0, 1, "The share of failed calls from which a model is listed."),
+        integer("min_calls", 10, 1, None, "The calls it must have had."),
+        SCOPE,
+    ),
+    STORED,
+    Rows("models", first=("provider", "model", "error_rate")),
+)
+STATS: Final = Answer(Stats, (KIND, SCOPE), STORED)
+SUMMARY: Final = Answer(ProviderSummary, (KIND, SCOPE), FOUND)
+PROVIDERS: Final = Answer(Providers, (KIND, SCOPE), STORED, Rows("providers"))
 
 
 async def listing(admin: Admin, call: Call) -> Reply:

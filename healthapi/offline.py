@@ -13,6 +13,7 @@ from healthapi import cleanup, keeping
 from healthapi.cleanuppages import document
 from healthapi.keeper import Clock
 from healthapi.memory import MemoryStore
+from healthapi.offerings import Offerings
 from healthapi.store import StoreError
 
 
@@ -34,7 +35,9 @@ async def clean_up(config: Config, older_than: float, instance: str, *, live: bo
     try:
         if keeper.trouble is not None:
             raise StoreError(keeper.trouble)
-        found = await cleanup.find(keeper, config, time.time(), older_than)
+        offers = Offerings(config)
+        await offers.sync(keeper)
+        found = await cleanup.find(keeper, config, time.time(), older_than, offers)
         removed = await cleanup.remove(keeper, found) if live else None
     finally:
         await keeper.stop()

@@ -15,7 +15,7 @@ MOST: Final = 50
 
 # Of ASCII digits alone, and few enough to fit the integers of any store: int() also takes "1_000", " 7 " and "٣".
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
-_NUMBER: Final = re.compile(r"[+-]?([0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18})", re.ASCII)
+_NUMBER: Final = re.compile(r"[+-]?([0-9]{1,18}(\.[0-9]{0,18})?|\.[0-9]{1,18})([eE][+-]?[0-9]{1,3})?", re.ASCII)
 
 
 class Parameters:

@@ -8,6 +8,7 @@ from typing import Final
 from msgspec import UNSET, Struct, UnsetType
 
 from healthapi.admin import Admin, Call
+from healthapi.answer import Answer, flag
 from healthapi.errors import ErrorDetail, Problem, document
 from healthapi.replies import Reply, reply
 
@@ -39,6 +40,10 @@ class Ready(Struct, frozen=True):
     checks: list[Check] | UnsetType = UNSET
     detail: str | UnsetType = UNSET
     error: ErrorDetail | UnsetType = UNSET
+
+
+LIVEZ: Final = Answer(Alive, tagged=False)
+READYZ: Final = Answer(Ready, (flag("verbose", "Tell what was looked at, too."),), tagged=False, others={503: Ready})
 
 
 async def livez(admin: Admin, call: Call) -> Reply:

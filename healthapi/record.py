@@ -18,7 +18,7 @@ from healthapi.history import NOTHING, Counts, History
 __all__ = ["PLACES", "STATUSES", "Record", "Sums", "Tally", "begin"]
 
 
-class Sums(Struct, frozen=True):
+class Sums(Struct, frozen=True, gc=False):
     """Counted attempts, how many of them succeeded, and the sum of their response times in seconds."""
 
     calls: int = 0

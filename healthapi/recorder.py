@@ -6,6 +6,7 @@ The data plane knows this file and nothing else of health. All calls are on the 
 from __future__ import annotations
 
 from breaker.outcome import Answer, Outcome
+from healthapi.keys import KeyLog
 from healthapi.metrics import Metrics
 from healthapi.store import Store
 
@@ -13,12 +14,13 @@ from healthapi.store import Store
 class Recorder:
     """Hands attempts to the health records and metrics, and everything else to the metrics."""
 
-    __slots__ = ("_metrics", "_store")
+    __slots__ = ("_keys", "_metrics", "_store")
 
-    def __init__(self, store: Store, metrics: Metrics) -> None:
-        """Feed this store and these metrics."""
+    def __init__(self, store: Store, metrics: Metrics, keys: KeyLog | None = None) -> None:
+        """Feed this store, these metrics, and what is known of keys."""
         self._store = store
         self._metrics = metrics
+        self._keys = keys
 
     def attempt(self, outcome: Outcome) -> None:
         """Take one settled attempt, as `Permit.settle` returned it. The store leaves neutral ones out."""
@@ -47,6 +49,11 @@ class Recorder:
     def overspent(self, provider: str) -> None:
         """Take a further attempt that was not made because the budget was spent."""
         self._metrics.overspent(provider)
+
+    def key(self, provider: str, accepted: bool, http_status: int | None, at: float) -> None:
+        """Take what a provider thinks of the key configured for it."""
+        if self._keys is not None:
+            self._keys.tell(provider, accepted, http_status, at)
 
     def forget(self, provider: str, model: str) -> None:
         """Let go of a target that the registry no longer tracks (`Registry(on_forget=…)`)."""

@@ -12,11 +12,17 @@ JSON: Final = "application/json"
 
 
 class Reply(Struct, frozen=True):
-    """An answer: body, media type and status."""
+    """An answer: bytes of a media type, or a document, which becomes JSON or CSV when it is sent; and a status."""
 
-    body: bytes
+    written: bytes | bytearray = b""
     content_type: str = JSON
     status: int = 200
+    document: Struct | None = None
+
+    @property
+    def body(self) -> bytes | bytearray:
+        """The answer as bytes, a document as JSON."""
+        return self.written if self.document is None else msgspec.json.encode(self.document)
 
 
 class Stream(Struct, frozen=True):
@@ -30,5 +36,5 @@ class Stream(Struct, frozen=True):
 
 
 def reply(document: Struct, status: int = 200) -> Reply:
-    """A document as JSON."""
-    return Reply(msgspec.json.encode(document), status=status)
+    """An answer that is a document."""
+    return Reply(status=status, document=document)

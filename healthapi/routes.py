@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from msgspec import Struct
 
 from healthapi.admin import Admin, Call
+from healthapi.answer import Answer
 from healthapi.auth import Access
 from healthapi.errors import Problem, quoted
 from healthapi.replies import Reply, Stream
@@ -32,6 +33,7 @@ class Route(Struct, frozen=True):
     path: str
     handler: Handler
     access: Access
+    answer: Answer | None = None
 
     def __post_init__(self) -> None:
         """Refuse a table that would let somebody change something without the token."""

@@ -8,7 +8,7 @@ intervals, so that a target which only the prober calls is known; then it is unk
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from breaker.health import MIN_CALLS, Health, health
@@ -54,16 +54,16 @@ def rate_status(counts: Counts) -> Health:
     return health(counts.success, counts.judged)
 
 
-def provider_status(models: Collection[Health], *, breaker_open: bool = False) -> Availability:
+def provider_status(models: Sequence[Health], *, breaker_open: bool = False) -> Availability:
     """The status of a provider by those of its models; unknown ones say nothing."""
     if breaker_open:
         return Availability.OFFLINE
-    known = [health for health in models if health is not Health.UNKNOWN]
+    known = len(models) - models.count(Health.UNKNOWN)
     if not known:
         return Availability.UNKNOWN
-    if 2 * known.count(Health.UNHEALTHY) > len(known):
+    if 2 * models.count(Health.UNHEALTHY) > known:
         return Availability.OFFLINE
-    return Availability.ONLINE if known.count(Health.HEALTHY) == len(known) else Availability.DEGRADED
+    return Availability.ONLINE if models.count(Health.HEALTHY) == known else Availability.DEGRADED
 
 
 def system_status(providers: Collection[Availability]) -> Health:

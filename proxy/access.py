@@ -38,6 +38,10 @@ class AccessLog:
         """Hand on."""
         self._recorder.overspent(provider)
 
+    def key(self, provider: str, accepted: bool, http_status: int | None, at: float) -> None:
+        """Hand on."""
+        self._recorder.key(provider, accepted, http_status, at)
+
     def answer(self, answer: Answer) -> None:
         """Write the line. The request's path is left out: it may hold a key in its query."""
         self._recorder.answer(answer)

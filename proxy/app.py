@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import uvloop
@@ -20,16 +21,26 @@ from breaker.registry import Registry
 from breaker.transitions import State
 from healthapi import keeping, offline
 from healthapi.admin import Admin
+from healthapi.alerts import opening
+from healthapi.alerts.desk import EVERY
+from healthapi.alerts.situation import gather
 from healthapi.app import build as build_admin
 from healthapi.events import EventLog
 from healthapi.keeper import Clock
+from healthapi.keys import KeyLog
 from healthapi.lag import Lag
 from healthapi.memory import MemoryStore
 from healthapi.metrics import Metrics
+from healthapi.offerings import Offerings
+from healthapi.probing import Probing
 from healthapi.recorder import Recorder
+from healthapi.slabook import TICK, SlaBook
 from healthapi.store import StoreError
+from healthapi.tiers import Tiers
 from proxy.access import AccessLog
 from proxy.connect import Connector
+from proxy.lists import Lists
+from proxy.patrol import Patrol
 from proxy.plane import DataPlane
 from proxy.pool import Pools
 from proxy.server import assert_parser
@@ -114,9 +125,14 @@ class App:
         proxy_sockets = _bind("listen", settings.listen)
         admin_sockets = _bind("admin.listen", settings.admin.listen)
         await self.keeper.start()
+        await self.keys.sync(self.keeper)
+        await self.offers.sync(self.keeper)
         try:
             await self._serve(loop, proxy_sockets, admin_sockets)
         finally:
+            if self.keeper.trouble is None:  # else it would only be waited for
+                await self.keys.sync(self.keeper)
+            await self.alerts.stop()
             await self.keeper.stop()
         log.info("stopped")
         return STOPPED
@@ -133,6 +149,7 @@ class App:
             await web.SockSite(runner, sock, backlog=BACKLOG).start()
         self._listening = {"proxy": True, "admin": True}
         self.plane.watch.start()
+        self.patrol.start()
         self.lag.start(loop)
         _quiet_collector()
         self._announce(proxy_sockets[0], admin_sockets[0])
@@ -170,16 +187,32 @@ class App:
             connections=pools.counts,
             open_permits=lambda: self.registry.open_permits,
         )
-        self._recorder = Recorder(self.store, self.metrics)
+        self.keys = KeyLog(config)
+        self.offers = Offerings(config)
+        self._recorder = Recorder(self.store, self.metrics, self.keys)
         recorder = AccessLog(self._recorder) if config.settings.log.access else self._recorder
         self.plane = DataPlane(config, self.registry, recorder, pools, loop, instance=self.instance)
         clock = Clock(self.plane.watch.now, time.time)
+        tiers = Tiers()
         try:
-            self.keeper = keeping.keeper(config, self.store, self.registry, self.instance, clock)
+            self.keeper = keeping.keeper(
+                config, self.store, self.registry, self.instance, clock, self.keys, self.offers, tiers
+            )
         except ValueError as error:
             raise CannotStartError(f"store: {error}") from error
+        read_list = Lists(self.plane).read
+        self.keeper.every(self.offers.pause, partial(self.offers.due, self.keeper, read_list, time.time))
+        try:
+            self.alerts = opening.desk(config, self.keeper, self.instance, time.time)
+        except ValueError as error:
+            raise CannotStartError(str(error)) from error
+        probing = Probing(config, self.keeper, tiers, clock.now, clock.wall, self.offers.delisted)
+        probing.start()
+        self.patrol = Patrol(self.plane, probing, clock.now)
+        sla = SlaBook(config, self.keeper, time.time)
+        self.keeper.every(TICK, sla.refresh)
         self.admin = build_admin(
-            Admin(
+            admin := Admin(
                 config=config,
                 store=self.store,
                 keeper=self.keeper,
@@ -193,8 +226,16 @@ class App:
                 listeners=self._listeners,
                 events=self.events,
                 monotonic=self.plane.watch.now,
+                sla=sla,
+                alerts=self.alerts,
+                keys=self.keys,
+                offers=self.offers,
+                read_list=read_list,
+                tiers=tiers,
+                probing=probing,
             )
         )
+        self.keeper.every(EVERY, partial(self.alerts.tick, partial(gather, admin)))
 
     def _forget(self, provider: str, model: str) -> None:
         self._recorder.forget(provider, model)
@@ -204,6 +245,7 @@ class App:
         self.events.add(moved)
         self.metrics.transition(moved)
         self.keeper.moved(moved)
+        self.patrol.moved(moved)
         target = moved.provider if moved.model is None else f"{moved.provider}/{moved.model}"
         level = logging.WARNING if moved.state is State.OPEN else logging.INFO
         extra = {"scope": moved.scope, "target": target, "cause": moved.cause, "retry_in": moved.retry_in}
@@ -233,6 +275,7 @@ class App:
     async def _drain(self, servers: list[asyncio.Server]) -> None:
         """Serve on, each answer closing its connection, until nothing is in flight; end visibly what is left."""
         plane = self.plane
+        await self.patrol.stop()
         left = await plane.drain(self.config.settings.drain.timeout)
         self.events.end()
         if left:

@@ -23,7 +23,12 @@ TIMEOUT: Final = 60.0
 
 PATH: Final = "/v1/model-health/cleanup"
 
-_REASONS: Final = {"never_called": "never called", "unused": "unused", "always_failing": "never successful"}
+_REASONS: Final = {
+    "delisted": "not offered any more",
+    "never_called": "never called",
+    "unused": "unused",
+    "always_failing": "never successful",
+}
 
 
 class CannotCleanError(Exception):

@@ -57,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     _configurable(check)
     _json(check)
     add("schema", _schema, "print the JSON Schema of the configuration file, for editors")
-    audit = add("audit-keys", _audit, "show which providers have their key, never the key")
+    audit = add("audit-keys", _audit, "show which providers have their key and how it was judged, never the key")
     _configurable(audit)
     _json(audit)
     health = add("healthcheck", _healthcheck, "ask the running one whether it is ready")
@@ -148,11 +148,14 @@ def _schema(arguments: argparse.Namespace) -> int:
 
 def _audit(arguments: argparse.Namespace) -> int:
     from config import audit
+    from proxy.audit import look
 
     config = load(_config_path(arguments), os.environ, _overrides(arguments))
-    rows = audit.audit(config)
-    print(_as_json(rows) if arguments.json else audit.render(rows))
-    return 0 if audit.complete(rows) else FAILED
+    found = look(config)
+    print(_as_json(found.rows) if arguments.json else audit.render(found.rows))
+    if found.unknown is not None and not arguments.json:
+        print(f"\nhow keys were judged is not known: {found.unknown}")
+    return 0 if audit.complete(found.rows) else FAILED
 
 
 def _healthcheck(arguments: argparse.Namespace) -> int:

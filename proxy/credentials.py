@@ -62,7 +62,8 @@ class Placement(Struct, frozen=True):
     """What to change in a request so that it carries the right credential.
 
     `drop` are lowercased names of fields to leave out, `extra` fields to add, `target` is what to ask upstream. `own`
-    says that a secret of this sidecar goes along. With a `problem` the request must not be sent.
+    says that a secret of this sidecar goes along, `configured` that the provider's configured key does. With a
+    `problem` the request must not be sent.
     """
 
     target: bytes
@@ -70,6 +71,7 @@ class Placement(Struct, frozen=True):
     extra: tuple[Pair, ...] = ()
     own: bool = False
     problem: Refusal | None = None
+    configured: bool = False
 
 
 class _Offered(Struct):
@@ -98,10 +100,10 @@ def credential(scan: Scan, target: bytes, provider: Provider, endpoint: Endpoint
     trusted = offered.proved or _trusted(scan, config)
     drop = frozenset(name for name, _ in offered.empty)
     extra = [pair for pair in offered.real if pair[0] in drop]
-    own = False
+    own = configured = False
     if not has_one:
         if provider.credential is not None and trusted:
-            own = True
+            own = configured = True
             field, target = _placed(provider.credential.reveal().encode(), _style(provider, endpoint), target)
             extra += field
         elif not provider.keyless and (endpoint.generation or offered.blank):
@@ -112,7 +114,7 @@ def credential(scan: Scan, target: bytes, provider: Provider, endpoint: Endpoint
             if name not in sent and (trusted or not secret):
                 own = own or secret
                 extra.append(pair)
-    return Placement(target, drop, tuple(extra), own)
+    return Placement(target, drop, tuple(extra), own, configured=configured)
 
 
 def fingerprint(scan: Scan, placement: Placement) -> str:
@@ -144,7 +146,13 @@ def foreign(scan: Scan, target: bytes, provider: Provider, endpoint: Endpoint) -
         for name, value in scan.kept
         if name.lower() in replaced or _stays_behind(name.lower()) or any(secret in value for secret in secrets)
     }
-    return Placement(target, frozenset(drop - {NARROWED}), added, own_secret(provider))
+    configured = provider.credential is not None
+    return Placement(target, frozenset(drop - {NARROWED}), added, own_secret(provider), configured=configured)
+
+
+def ours(provider: Provider, target: bytes) -> tuple[tuple[Pair, ...], bytes]:
+    """What goes along with a request of our own: fields with the provider's credential and headers, and the target."""
+    return _own(provider.credential, provider.auth, provider.headers, target)
 
 
 def own_secret(provider: Provider) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from breaker.outcome import NO_MODEL, SUCCESS, Kind, Outcome, Status, Verdict
+from breaker.outcome import NO_MODEL, SUCCESS, Blame, Kind, Outcome, Status, Verdict
 from breaker.permit import Permit
 from proxy import answers, errors, headers
 from proxy.answers import RefusedError
@@ -16,6 +16,7 @@ from proxy.attempt import Attempt, Guide
 from proxy.connect import ConnectTimeoutError, UnreachableError
 from proxy.errors import Refusal
 from proxy.pool import IDLE_EXPIRY, PoolWaitError
+from proxy.probing import Probing
 from proxy.tunnel import tunnel
 from proxy.verdict import Ending, judge
 from proxy.wishes import NONE
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 _LIVE: Final = Kind.LIVE  # reading a member off its class costs a call
 _RESET: Final = Ending.RESET
+_SUCCESS: Final = Status.SUCCESS
+
+SURE: Final = 60.0
+"""Seconds for which a key that was accepted is not told of again."""
 
 SURE_IDLE: Final = 1.0
 """Seconds a connection may have rested to be used for a request that must not be sent twice."""
@@ -143,7 +148,8 @@ class Dispatch:
     def _begin(self, step: Step, permit: Permit, guide: Guide) -> Attempt:
         relay, peek, wishes = self._relay, self._asked.peek, self._asked.wishes
         limit = step.timeouts.stream_total if peek.stream else step.timeouts.total
-        attempt = self._attempt = Attempt(
+        make = Attempt if wishes.errand is None else functools.partial(Probing, wishes.errand)
+        attempt = self._attempt = make(
             self._asked.endpoint,
             peek,
             step.timeouts,
@@ -272,6 +278,10 @@ class Dispatch:
         self.upstream_time += took
         self.result = verdict.status
         first_byte = None if attempt.first_at is None else max(attempt.first_at - began, 0.0)
+        kind, errand = _LIVE, self._asked.wishes.errand
+        if errand is not None:
+            kind = Kind.PROBE
+            errand.settled(verdict, sent=attempt.request_sent_at is not None)
         outcome = Outcome(
             step.provider.name,
             step.model,
@@ -280,11 +290,24 @@ class Dispatch:
             took,
             first_byte,
             at,
-            _LIVE,
+            kind,
             attempt.peek.reasoning,
         )
         plane.recorder.attempt(permit.settle(outcome, now))
+        placed = self._asked.placed if step.rewritten is None else step.rewritten.placed
+        if placed.configured and (verdict.status is not _SUCCESS or plane.sure.get(step.provider.name, 0.0) <= now):
+            self._judge_key(step.provider.name, verdict, now, at)
         return verdict
+
+    def _judge_key(self, provider: str, verdict: Verdict, now: float, at: float) -> None:
+        """Tell what the provider thinks of its configured key, which went along; only a generation proves it good."""
+        plane = self._plane
+        if verdict.blame is Blame.PROVIDER_CREDENTIAL:
+            plane.sure.pop(provider, None)
+            plane.recorder.key(provider, False, verdict.http_status, at)
+        elif verdict.status is _SUCCESS and self._asked.endpoint.generation:
+            plane.sure[provider] = now + SURE
+            plane.recorder.key(provider, True, verdict.http_status, at)
 
     async def _give(self, step: Step, attempt: Attempt, verdict: Verdict) -> Failure | None:
         """See to it that what the client has begun to get ends as it should: by itself, or visibly broken off.

@@ -75,6 +75,8 @@ class Exchange:
             elif asked.body.judged:
                 await asked.body.collect(self._plane.replay.room(self._plane.config.settings.limits.replay))
             asked.look()
+            if asked.wishes.errand is not None:
+                asked.wishes.errand.tell(asked)
             journey = Journey(self._plane, self._request, self._relay, asked)
             self._dispatch = journey.dispatch
             step, permit = journey.first() or await journey.wait_or_refuse()
@@ -113,7 +115,7 @@ class Exchange:
             if length is not None:
                 self._way = known.way
                 return known.way, length
-        way = self._way = find_way(message, request.method, plane.config, plane.name)
+        way = self._way = find_way(message, request.method, plane.config, plane.name, plane.errands)
         if way.refusal is None:
             connection.known = Known(way, plane.config, message)
         length = way.scan.content_length
@@ -176,6 +178,9 @@ class Exchange:
         result, attempts, upstream = "rejected", 0, 0.0
         if dispatch is not None:
             result, attempts, upstream = dispatch.result, dispatch.attempts, dispatch.upstream_time
+        if way is not None and way.wishes.errand is not None:
+            plane.ended(None)
+            return
         plane.ended(
             Answer(
                 relay.request_id,

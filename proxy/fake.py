@@ -66,6 +66,8 @@ class FakeProvider:
         self.port = port
         self.keep = keep
         self.models = dict(models or {})
+        self.offered = ["ok", "stall"]
+        """The models that its list of them names."""
         self.scripts: dict[str, Act | Fault] = {}
         """Scripts of a test's own, by model name or header; they win over the registered ones."""
         self.log: list[Seen] = []
@@ -177,6 +179,7 @@ class FakeProvider:
         seen.script = self.models.get(seen.script, seen.script)
         self.counts[seen.script] += 1
         conversation.asked.script, fault = self._find(seen.script)
+        conversation.asked.offered = tuple(self.offered)
         try:
             work = fault.act(conversation)
         except Exception as error:
@@ -209,9 +212,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--log", help="write one JSON line per request to this file; - is standard output")
     parser.add_argument("--keep", type=int, default=65_536, help="most body bytes kept of a request")
     parser.add_argument("--model", action="append", default=[], metavar="NAME=SCRIPT", help="a model's script")
+    parser.add_argument("--offer", action="append", metavar="NAME", help="a model that the list of models names")
     given = parser.parse_args(arguments)
     models = dict(entry.partition("=")[::2] for entry in given.model)
     provider = FakeProvider(given.host, given.port, models=models, keep=given.keep, most=1000)
+    provider.offered = given.offer or provider.offered
     with contextlib.ExitStack() as files:
         if given.log == "-":
             provider.on_ended = _writer(sys.stdout)

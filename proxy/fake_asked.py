@@ -10,7 +10,7 @@ import struct
 import time
 from collections.abc import Iterable
 from typing import Any, Final
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 import msgspec
 from msgspec import Struct
@@ -29,6 +29,9 @@ PNG: Final = base64.b64encode(
     )
 ).decode()
 """A picture of one pixel, base64."""
+
+PAGE: Final = 50
+"""Models on a page of a list that comes in pages."""
 
 encode = msgspec.json.Encoder().encode
 
@@ -49,6 +52,8 @@ class Asked(Struct):
     size: int
     """Size of the body in bytes, which the usage figures are made from."""
     script: Script
+    offered: tuple[str, ...] = ("ok", "stall")
+    """The models that this provider's list names."""
 
     @property
     def events(self) -> int:
@@ -69,6 +74,14 @@ class Asked(Struct):
     def tokens_in(self) -> int:
         """A plausible number of prompt tokens."""
         return max(1, self.size // 4)
+
+    def parameter(self, name: str) -> str:
+        """Return a parameter of the query, empty when it is missing."""
+        return dict(parse_qsl(self.query)).get(name, "")
+
+    def page(self, after: int) -> tuple[tuple[str, ...], bool]:
+        """Return a page of the list of models that begins behind so many of them, and whether there are more."""
+        return self.offered[after : after + PAGE], len(self.offered) > after + PAGE
 
     def id(self, prefix: str) -> str:
         """Return an id such as this vendor's."""

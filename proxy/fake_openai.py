@@ -251,6 +251,8 @@ def speech(asked: Asked) -> Answer:
 
 def models(asked: Asked) -> Answer:
     """The list of models, or one of them."""
-    rows = [{"id": name, "object": "model", "created": 1_700_000_000, "owned_by": "fake"} for name in ("ok", "stall")]
+    row = {"object": "model", "created": 1_700_000_000, "owned_by": "fake"}
     one = asked.path.rpartition("/models")[2].strip("/")
-    return json_answer({**rows[0], "id": one} if one else {"object": "list", "data": rows})
+    if one:
+        return json_answer({"id": one, **row})
+    return json_answer({"object": "list", "data": [{"id": name, **row} for name in asked.offered]})

@@ -64,10 +64,14 @@ def batches(asked: Asked) -> Answer:
     return json_answer({**whole, **times, **none, "request_counts": {**counts, "processing": 1}})
 
 
-def anthropic_models(_asked: Asked) -> Answer:
-    """Anthropic's list of models."""
-    row = {"type": "model", "id": "ok", "display_name": "OK", "created_at": "2026-01-01T00:00:00Z"}
-    return json_answer({"data": [row], "has_more": False, "first_id": "ok", "last_id": "ok"})
+def anthropic_models(asked: Asked) -> Answer:
+    """Anthropic's list of models, in pages."""
+    last = asked.parameter("after_id")
+    names, more = asked.page(asked.offered.index(last) + 1 if last in asked.offered else 0)
+    row = {"type": "model", "created_at": "2026-01-01T00:00:00Z"}
+    rows = [{"id": name, "display_name": name.upper(), **row} for name in names]
+    first, last_id = (names[0], names[-1]) if names else (None, None)
+    return json_answer({"data": rows, "has_more": more, "first_id": first, "last_id": last_id})
 
 
 def generate(asked: Asked) -> Answer:
@@ -113,11 +117,14 @@ def gemini_embed(_asked: Asked) -> Answer:
     return json_answer({"embedding": {"values": vector(16, 0)}})
 
 
-def gemini_models(_asked: Asked) -> Answer:
-    """Gemini's list of models."""
-    methods = ["generateContent", "countTokens"]
-    row = {"name": "models/ok", "version": "001", "displayName": "OK", "supportedGenerationMethods": methods}
-    return json_answer({"models": [row]})
+def gemini_models(asked: Asked) -> Answer:
+    """Gemini's list of models, in pages."""
+    token = asked.parameter("pageToken").removeprefix("after/")
+    after = int(token) if token.isdecimal() else 0
+    names, more = asked.page(after)
+    row = {"version": "001", "supportedGenerationMethods": ["generateContent", "countTokens"]}
+    rows = [{"name": f"models/{name}", "displayName": name.upper(), **row} for name in names]
+    return json_answer({"models": rows} | ({"nextPageToken": f"after/{after + len(names)}"} if more else {}))
 
 
 def fal_run(asked: Asked) -> Answer:

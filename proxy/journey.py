@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from breaker.outcome import Verdict
     from proxy.asked import Asked
     from proxy.attempt import Attempt
+    from proxy.errand import Errand
     from proxy.plane import DataPlane
     from proxy.relay import Relay
     from proxy.request import Request
@@ -58,7 +59,10 @@ class Journey:
         provider, peek = asked.route.provider, asked.peek
         limits = plane.config.timeouts(provider.name, peek.model)
         due = relay.began_at + (limits.stream_total if peek.stream else limits.total)
-        deadline = asked.wishes.deadline
+        deadline, errand = asked.wishes.deadline, asked.wishes.errand
+        if errand is not None:
+            limits = errand.within(limits)
+            due = relay.began_at + errand.timeout
         self._plane = plane
         self._relay = relay
         self._asked = asked
@@ -110,6 +114,8 @@ class Journey:
         plane, step = self._plane, self._step
         registry, name, model = plane.registry, step.provider.name, step.model
         now = plane.watch.now()
+        if self._asked.wishes.errand is not None:
+            return self._sent_by_us(self._asked.wishes.errand, now)
         registry.budget(name).request(now)
         if (
             (name, model) in plane.config.stand_ins
@@ -126,6 +132,19 @@ class Journey:
             plane.recorder.rejected(name, model, permit.kind)
             return self._enter_other(self._others(now, self._wanted), now, permit.kind)
         return step, permit
+
+    def _sent_by_us(self, errand: Errand, now: float) -> Way:
+        """The way of a probe: to its target, or nowhere.
+
+        Raises:
+            RefusedError: the target must not be called now.
+        """
+        found = self._enter(self._step, now, probe=True)
+        if isinstance(found, Rejection):
+            errand.rejection = found
+            name, model = self._step.provider.name, self._step.model
+            raise RefusedError(answers.rejected(name, model, found, found.retry_after))
+        return found
 
     async def wait_or_refuse(self) -> Way:
         """The way of a request whose target is not admitted and that nothing stands in for.
@@ -262,7 +281,9 @@ class Journey:
     def _may_repeat(self, attempt: Attempt, ending: Ending) -> bool:
         """Whether the exchange may have another attempt after one that ended so."""
         asked, reply = self._asked, attempt.reply
-        if self._relay.started or self.dispatch.attempts >= self._plane.config.settings.retries.max_attempts:
+        if asked.wishes.errand is not None or self._relay.started:
+            return False
+        if self.dispatch.attempts >= self._plane.config.settings.retries.max_attempts:
             return False
         status = reply.status if reply is not None else None
         return asked.body.whole and repeatable(asked.endpoint, asked.peek.background, ending, status)
@@ -319,10 +340,12 @@ class Journey:
         self._tried += ((step.provider.name, step.model),)
         self._cause = self._cause or cause
 
-    def _enter(self, step: Step, now: float, *, force: bool = False) -> Way | Rejection:
+    def _enter(self, step: Step, now: float, *, force: bool = False, probe: bool = False) -> Way | Rejection:
         """Leave to call a target, or why there is none."""
         lease = self._due - now + LEASE_MARGIN
-        permit = self._plane.registry.admit(step.provider.name, step.model, now, step.key, lease, force=force)
+        permit = self._plane.registry.admit(
+            step.provider.name, step.model, now, step.key, lease, force=force, probe=probe
+        )
         return permit if isinstance(permit, Rejection) else (step, permit)
 
     def _tell_rerouted(self) -> None:

@@ -183,3 +183,15 @@ MODEL: Final = frozenset({"model_not_found", "modelnotfound", "model_not_availab
 """The model is not there, or not for this key."""
 
 MODEL_TEXT: Final = re.compile(r"\bmodels?\b|\bmodels/|no endpoints found|\bdeployment\b|\bapplication\b")
+
+LIMIT_TEXT: Final = re.compile(
+    r"output limit (?:was |is )?reached"
+    r"|max\w{0,20}tokens?\W.{0,80}?(?:below|at least|too (?:low|small)|minimum|greater than|higher|>=|\breached)"
+    r"|(?:minimum|below|too (?:low|small)).{0,80}?max\w{0,20}tokens?"
+    r"|(?:because of|due to|reason)\W{1,5}length",
+    re.DOTALL,
+)
+"""The most tokens that an answer may have were too few for it, or for the model to be asked at all."""
+
+REQUEST_TEXT: Final = re.compile(r"\brequest\b.{0,80}(?:not found|not exist|unknown)|(?:no such|unknown) request\b")
+"""There is no request of that id."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from breaker.outcome import Answer, Outcome
     from breaker.registry import Registry
     from config.effective import Config
+    from proxy.errand import Errand
     from proxy.pool import Pools
 
 
@@ -53,6 +54,12 @@ class Recorder(Protocol):
     def overspent(self, provider: str) -> None:
         """A further attempt was not made because the retry budget of `provider` is empty."""
 
+    def key(self, provider: str, accepted: bool, http_status: int | None, at: float) -> None:
+        """A provider told what it thinks of the key configured for it, by that status at that Unix time.
+
+        Not at every request: an acceptance is told again after a minute at the earliest.
+        """
+
 
 class DataPlane:
     """Forwards requests; holds everything that outlives one."""
@@ -80,11 +87,15 @@ class DataPlane:
         limits = config.settings.limits
         self.replay = ReplayMemory(limits.replay_total)
         self.server = Server(self.handle, loop=loop)
+        self.errands: dict[bytes, Errand] = {}
+        """Probes that are out, by their words."""
         self.in_flight = 0
         self.draining = False
         self.idle = asyncio.Event()
         """Set when the last exchange ended while draining."""
         self._numbers = itertools.count(1)
+        self.sure: dict[str, float] = {}
+        """Until when nobody need be told that a provider accepts the key configured for it."""
         self._said: dict[str, float] = {}
         self.watch.every(self.server.look_for_leaving)
         self.watch.every(lambda now: pools.expire(loop.time()))
@@ -106,12 +117,13 @@ class DataPlane:
         self.in_flight += 1
         return Exchange(self, request).run()
 
-    def ended(self, answer: Answer) -> None:
-        """One exchange is over, and this is what its client got."""
+    def ended(self, answer: Answer | None) -> None:
+        """One exchange is over, and this is what its client got; None for a probe, which has no client."""
         self.in_flight -= 1
         if self.draining and not self.in_flight:
             self.idle.set()
-        self.recorder.answer(answer)
+        if answer is not None:
+            self.recorder.answer(answer)
 
     async def drain(self, limit: float) -> int:
         """Have answers close their connections, wait `limit` seconds for exchanges to end; returns how many did not."""

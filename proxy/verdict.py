@@ -21,6 +21,7 @@ from breaker.outcome import SUCCESS, Blame, Neutral, Retry, Status, Verdict
 from proxy import kinds
 from proxy.inband import InBandError, complaint, error_in_json
 from proxy.mask import mask
+from proxy.probe import Asks
 from proxy.retryafter import retry_after
 
 __all__ = ["RULES", "Ending", "Facts", "InBandError", "error_in_json", "judge"]
@@ -59,7 +60,8 @@ class Facts(Struct):
     `headers` have names in lower case. `body` is the decoded beginning of an error or JSON answer, empty for streams.
     `limit` is the time limit that ended the attempt, in seconds. `detail` is a reason in words, such as the system's
     error. `model` is the name asked for, where it is known. `now` is Unix time, for a Retry-After that is a date in an
-    answer without one. `error` beats what `body` says.
+    answer without one. `error` beats what `body` says. `probe` says what a probe of ours asked, None for a caller's
+    request; `lack` what its answer lacks, although it came whole and with a good status.
     """
 
     ending: Ending
@@ -77,16 +79,23 @@ class Facts(Struct):
     limit: float | None = None
     model: str = ""
     now: float | None = None
+    probe: Asks | None = None
+    lack: InBandError | None = None
 
 
 class Said(Struct, frozen=True):
-    """An error as rules see it: the status it counts as, its words and text in lower case, and where it was said."""
+    """An error as rules see it: the status it counts as, its words and text in lower case, and where it was said.
+
+    `probe` is as in `Facts`, and `whole` then all that was said, in lower case.
+    """
 
     status: int
     words: frozenset[str]
     text: str
     generation: bool
     model: str
+    probe: Asks | None = None
+    whole: str = ""
 
     def is_of(self, words: frozenset[str]) -> bool:
         """Whether it is called by any of `words`."""
@@ -109,6 +118,19 @@ class Row(Struct, frozen=True):
     blame: Blame
     retry: Retry
     message: str
+
+
+def _is_alive(said: Said) -> bool:
+    """Whether an error is the answer a probe of ours wanted.
+
+    So few tokens may be less than a model needs to say anything, and a queue that knows of no such request does know
+    its application.
+    """
+    if said.probe is Asks.GENERATION:
+        return said.status in (400, 422) and kinds.LIMIT_TEXT.search(said.whole) is not None
+    if said.probe is Asks.QUEUE:
+        return said.status == 404 and kinds.REQUEST_TEXT.search(said.text) is not None and not _names_model(said)
+    return False
 
 
 def _is_context(said: Said) -> bool:
@@ -144,6 +166,7 @@ def _names_model(said: Said) -> bool:
 
 
 RULES: Final[tuple[Rule, ...]] = (
+    Rule(_is_alive, Status.SUCCESS, Blame.NOBODY, Retry.NEVER),
     Rule(_is_context, Neutral.CALLER_ERROR, Blame.NOBODY, Retry.LARGER_WINDOW),
     Rule(_is_policy, Neutral.POLICY, Blame.NOBODY, Retry.NEVER),
     Rule(_is_quota, Status.ERROR, Blame.PROVIDER_CREDENTIAL, Retry.OTHER_PROVIDER),
@@ -155,6 +178,9 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(lambda said: True, Neutral.CALLER_ERROR, Blame.NOBODY, Retry.NEVER),
 )
 """What an error's status and words mean. The first row that applies does."""
+
+WHOLE: Final = 4096
+"""Most bytes of an error answer to a probe that are looked through."""
 
 ENDINGS: Final[dict[Ending, Row]] = {
     Ending.LOST: Row(Status.NETWORK_ERROR, Blame.TARGET, Retry.ANY, "connection lost after {progress}"),
@@ -189,7 +215,7 @@ def judge(facts: Facts) -> Verdict:
     if facts.ending is Ending.COMPLETE and status is not None:
         if facts.streamed and facts.has_terminals:
             return _judge_ending(facts, _TRUNCATED)
-        error = error_in_json(facts.body, facts.dialect) if facts.endpoint != "other" else None
+        error = facts.lack or (error_in_json(facts.body, facts.dialect) if facts.endpoint != "other" else None)
         return _success(status) if error is None else _judge_in_band(facts, error)
     return _judge_ending(facts, ENDINGS.get(facts.ending, ENDINGS[Ending.RESET]))
 
@@ -219,8 +245,12 @@ def _judge_answer(facts: Facts, status: int) -> Verdict:
 
 
 def _judge_said(facts: Facts, error: InBandError, message: str) -> Verdict:
-    said = Said(error.code, error.words, error.message.lower(), facts.endpoint != "other", facts.model)
+    whole = facts.body[:WHOLE].decode("utf-8", "replace").lower() if facts.probe is not None else ""
+    generation = facts.endpoint != "other"
+    said = Said(error.code, error.words, error.message.lower(), generation, facts.model, facts.probe, whole)
     rule = next(rule for rule in RULES if rule.applies(said))
+    if rule.status is Status.SUCCESS:
+        return _success(error.code)
     wait = retry_after(facts.headers, error.retry_after, facts.now) if isinstance(rule.status, Status) else None
     return Verdict(rule.status, rule.blame, rule.retry, mask(message), error.code, wait)
 

@@ -7,6 +7,7 @@ one it knows.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -25,9 +26,12 @@ if TYPE_CHECKING:
     from aiohttp.http_parser import RawRequestMessage
 
     from config.effective import Config
+    from proxy.errand import Errand
 
 LENGTH: Final = b"content-length"
 LONGEST_DIGITS: Final = 18
+
+_NO_ERRANDS: Final[Mapping[bytes, Errand]] = {}
 
 NOTHING_ASKED: Final = Refusal(204, "", "")
 """The answer to `OPTIONS *`, which asks about a server as a whole: that there is one (RFC 9110 section 9.3.7)."""
@@ -87,8 +91,14 @@ class Known:
         return int(value)
 
 
-def find_way(message: RawRequestMessage, method: str, config: Config, instance: bytes) -> Way:
-    """Work out what a head decides; `instance` is our own name in Via."""
+def find_way(
+    message: RawRequestMessage,
+    method: str,
+    config: Config,
+    instance: bytes,
+    errands: Mapping[bytes, Errand] = _NO_ERRANDS,
+) -> Way:
+    """Work out what a head decides; `instance` is our own name in Via, `errands` are the probes that are out."""
     version10 = message.version.minor == 0
     scan = headers.scan(message.raw_headers, version10=version10)
     way = Way(scan)
@@ -96,7 +106,7 @@ def find_way(message: RawRequestMessage, method: str, config: Config, instance: 
         _check(scan, method, version10, instance)
         if method == "OPTIONS" and message.path == "*":
             raise RefusedError(NOTHING_ASKED)
-        _route(way, message.path, method, config)
+        _route(way, message.path, method, config, errands)
     except RefusedError as stop:
         way.refusal = stop.refusal
     return way
@@ -115,7 +125,7 @@ def _check(scan: Scan, method: str, version10: bool, instance: bytes) -> None:
         raise _refused(508, "loop_detected", message)
 
 
-def _route(way: Way, path: str, method: str, config: Config) -> None:
+def _route(way: Way, path: str, method: str, config: Config, errands: Mapping[bytes, Errand]) -> None:
     found = route(path, config)
     if isinstance(found, Refusal):
         raise RefusedError(found)
@@ -130,7 +140,7 @@ def _route(way: Way, path: str, method: str, config: Config) -> None:
         raise _refused(403, "permission_error", message)
     way.placed = placed
     way.key = credentials.fingerprint(way.scan, placed)
-    way.wishes = wishes(way.scan)
+    way.wishes = wishes(way.scan, errands)
 
 
 def spends_for_a_page(scan: Scan, config: Config) -> bool:

@@ -7,6 +7,7 @@ before such an SDK gives up it still gets an answer that says why (semantics sec
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -15,6 +16,7 @@ from proxy.answers import RefusedError
 from proxy.errors import Refusal
 
 if TYPE_CHECKING:
+    from proxy.errand import Errand
     from proxy.headers import Scan
 
 AHEAD: Final = 0.25
@@ -34,19 +36,21 @@ class Wishes(Struct, frozen=True):
     """What a head asks for.
 
     `deadline` are seconds for the whole exchange, `patience` seconds to the head and between two reads, None where
-    nothing is said. `stay`: the request is for the target it names alone.
+    nothing is said. `stay`: the request is for the target it names alone. `errand` is set for a probe of ours.
     """
 
     deadline: float | None = None
     patience: float | None = None
     stay: bool = False
+    errand: Errand | None = None
 
 
 NONE: Final = Wishes()
+_NO_ERRANDS: Final[Mapping[bytes, Errand]] = {}
 
 
-def wishes(scan: Scan) -> Wishes:
-    """Read the fields.
+def wishes(scan: Scan, errands: Mapping[bytes, Errand] = _NO_ERRANDS) -> Wishes:
+    """Read the fields; `errands` are the probes that are out, by their words.
 
     Raises:
         RefusedError: a field of ours makes no sense (400).
@@ -59,6 +63,9 @@ def wishes(scan: Scan) -> Wishes:
                 patience = min(patience or seconds, seconds)
     if patience is None and not scan.detour:
         return NONE
+    errand = errands.get(scan.detour.get(b"probe", b""))
+    if errand is not None:
+        return Wishes(stay=True, errand=errand)
     return Wishes(_deadline(scan), None if patience is None else patience - AHEAD, _stays(scan))
 
 

@@ -12,7 +12,14 @@ SDKS = ("test_clients_crowd", "test_clients_others", "test_clients_sdks", "test_
 """Files that drive other people's clients, some of which keep connections beyond the loop they were made in."""
 
 
-LONGEST = ("test_outage", "test_storm", "test_fleet_counts", "test_fleet_trouble", "test_fleet_trials", "test_store_kill")
+LONGEST = (
+    "test_outage",
+    "test_storm",
+    "test_fleet_counts",
+    "test_fleet_trouble",
+    "test_fleet_trials",
+    "test_store_kill",
+)
 """Files whose tests take their time by nature: begun last, they would leave the other workers idle at the end."""
 
 

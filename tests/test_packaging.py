@@ -35,6 +35,12 @@ def test_runtime_input_is_what_the_project_depends_on() -> None:
     assert inputs("requirements/runtime.in") == set(PROJECT["project"]["dependencies"])
 
 
+def test_extras_are_there_for_the_tests() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    assert set(extras) == {"email", "sentry"}
+    assert {one for wanted in extras.values() for one in wanted} <= inputs("requirements/dev.in")
+
+
 def test_build_input_is_the_declared_backend() -> None:
     assert inputs("requirements/build.in") == set(PROJECT["build-system"]["requires"])
 

@@ -100,9 +100,7 @@ def provider_breakers(sources: Sources, provider: str) -> BreakerList | None:
     return _listed([own, *below])
 
 
-def breaker_row(
-    sources: Sources, provider: str, model: str | None = None, *, known: bool = False
-) -> BreakerRow | None:
+def breaker_row(sources: Sources, provider: str, model: str | None = None, *, known: bool = False) -> BreakerRow | None:
     """The breaker of a provider or target, None for names that are neither configured nor were ever attempted.
 
     What is configured, or `known` for another reason, and was not attempted yet is shown closed; no breaker is made

@@ -58,9 +58,9 @@ class Gateways(Struct, frozen=True):
     timestamp: str
 
 
-def gateways(sources: Sources) -> Gateways:
-    """The document."""
-    rows = gateway_rows(sources, survey(sources))
+def gateways(sources: Sources, found: Survey | None = None) -> Gateways:
+    """The document, of a survey if one was made already."""
+    rows = gateway_rows(sources, found or survey(sources))
     return Gateways(True, rows, summarised(rows), iso(sources.now))
 
 
@@ -87,12 +87,13 @@ def summarised(rows: dict[str, Gateway]) -> GatewaySummary:
 
 def _gateway(state: ProviderState) -> Gateway:
     status = _WORDS[state.status] if state.configured else UNCONFIGURED
+    error = state.refused or state.error
     return Gateway(
         status=status,
         latency_ms=mean_milliseconds(state.sums),
         available=status not in (Health.UNHEALTHY, UNCONFIGURED),
         last_check=iso(state.last_called_at),
-        error=None if state.error is None else clean(state.error),
+        error=None if error is None else clean(error),
         healthy=status == Health.HEALTHY,
         total_models=len(state.models),
         configured=state.configured,

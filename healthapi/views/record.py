@@ -16,7 +16,7 @@ class ModelHealth(Struct, frozen=True, kw_only=True):
     """One target's record. Times are ISO 8601 in UTC or null, latencies milliseconds, uptimes 0-100.
 
     `last_error_message` is null after a success, `circuit_breaker_reason` while the breaker is closed; uptimes and
-    quantiles are null when nothing was seen.
+    quantiles are null when nothing was seen. `delisted`: its provider does not offer it any more.
     """
 
     provider: str
@@ -47,6 +47,7 @@ class ModelHealth(Struct, frozen=True, kw_only=True):
     p50_first_byte_ms: float | None
     p95_first_byte_ms: float | None
     circuit_breaker_reason: str | None
+    delisted: bool
 
 
 def model_health(sources: Sources, provider: str, model: str, kind: Kind | None = None) -> ModelHealth | None:
@@ -93,6 +94,7 @@ def shown(sources: Sources, record: Record, tally: Tally, kind: Kind | None) -> 
         p50_first_byte_ms=milliseconds(first_byte.quantile(0.50)),
         p95_first_byte_ms=milliseconds(first_byte.quantile(0.95)),
         circuit_breaker_reason=reason(breaker),
+        delisted=sources.delisted(record),
     )
 
 

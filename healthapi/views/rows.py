@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from healthapi.status import Health, percentage
 from healthapi.views.sources import Sources
-from healthapi.views.survey import ProviderState, TargetState, survey
+from healthapi.views.survey import ProviderState, Survey, TargetState, survey
 from healthapi.views.text import clean, iso, mean_milliseconds, milliseconds, reason, state
 
 
@@ -66,6 +66,7 @@ class ModelRow(Struct, frozen=True, kw_only=True):
     error_message: str | None
     circuit_breaker_state: str
     circuit_breaker_reason: str | None
+    delisted: bool = False
 
 
 class ModelRows(Struct, frozen=True):
@@ -81,25 +82,23 @@ class ModelRows(Struct, frozen=True):
     metadata: Metadata
 
 
-def provider_rows(sources: Sources) -> ProviderRows:
-    """The document of `/health/providers`."""
-    found = survey(sources).providers
-    rows = [_provider_row(found[name]) for name in sorted(found)]
-    total = len(found.keys() | sources.config.providers.keys())
+def provider_rows(sources: Sources, found: Survey | None = None) -> ProviderRows:
+    """The document of `/health/providers`, of a survey if one was made already."""
+    found = found or survey(sources)
+    rows = [_provider_row(found.providers[name]) for name in sorted(found.providers)]
+    total = len(found.providers.keys() | sources.config.providers.keys())
     return ProviderRows(rows, rows, total, len(rows), Metadata(iso(sources.now)))
 
 
-def model_rows(sources: Sources) -> ModelRows:
-    """The document of `/health/models`."""
-    targets = survey(sources).targets
-    rows = [_model_row(target) for target in targets]
-    return ModelRows(rows, rows, total_models(sources, targets), len(rows), Metadata(iso(sources.now)))
+def model_rows(sources: Sources, found: Survey | None = None) -> ModelRows:
+    """The document of `/health/models`, of a survey if one was made already."""
+    found = found or survey(sources)
+    return model_list(sources, found, [model_row(target) for target in found.targets])
 
 
-def total_models(sources: Sources, targets: list[TargetState]) -> int:
-    """How many targets there are, configured or with a record."""
-    tracked = {(target.record.provider, target.record.model) for target in targets}
-    return len(tracked | sources.config.targets)
+def model_list(sources: Sources, found: Survey, rows: list[ModelRow]) -> ModelRows:
+    """The document of `/health/models` with its rows already made."""
+    return ModelRows(rows, rows, found.total_models, len(found.targets), Metadata(iso(sources.now)))
 
 
 def _provider_row(provider: ProviderState) -> ProviderRow:
@@ -121,24 +120,26 @@ def _provider_row(provider: ProviderState) -> ProviderRow:
     )
 
 
-def _model_row(target: TargetState) -> ModelRow:
-    record, last = target.record, target.record.last
+def model_row(target: TargetState) -> ModelRow:
+    """A target's row."""
+    record = target.record
     provider, sums = clean(record.provider), target.sums
     return ModelRow(
         model_id=clean(record.model),
         provider=provider,
         gateway=provider,
         status=target.status.value,
-        response_time_ms=milliseconds(last.last_response_time),
+        response_time_ms=milliseconds(record.last_response_time),
         success_rate=sums.successes / sums.calls,
-        last_checked=iso(last.last_called_at),
+        last_checked=iso(record.updated_at),
         last_success=iso(record.last_success_at),
         last_failure=iso(record.last_failure_at),
         error_count=sums.calls - sums.successes,
         total_requests=sums.calls,
         avg_response_time_ms=mean_milliseconds(sums),
         uptime_percentage=percentage(target.seen.success, target.seen.total),
-        error_message=None if last.last_error is None else clean(last.last_error),
+        error_message=None if record.last_error is None else clean(record.last_error),
         circuit_breaker_state=state(target.breaker),
         circuit_breaker_reason=reason(target.breaker),
+        delisted=target.delisted,
     )

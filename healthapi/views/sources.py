@@ -11,10 +11,13 @@ from breaker.registry import Registry
 from breaker.transitions import State
 from config.effective import Config, Tier
 from config.words import Mode
+from healthapi.keys import KeyLog
+from healthapi.offerings import Offerings
+from healthapi.record import Record
 from healthapi.store import Reading
+from healthapi.tiers import Tiers
 
-TIER: Final = Tier.STANDARD
-"""The tier of targets that no model group places in another."""
+_UNCOUNTED: Final = Tiers()
 
 
 class Sources(Struct, frozen=True):
@@ -28,24 +31,38 @@ class Sources(Struct, frozen=True):
     registry: Registry
     now: float
     monotonic: float
+    keys: KeyLog | None = None
+    offers: Offerings | None = None
+    tiers: Tiers = _UNCOUNTED
 
     def canonical(self, provider: str) -> str:
         """The name a provider's records are kept under: aliases are resolved, other names are returned unchanged."""
         return self.config.aliases.get(provider, provider)
 
     def configured(self, provider: str) -> bool:
-        """Whether a provider stands in the configuration and has the credential it needs."""
+        """Whether a provider stands in the configuration and has the credential it needs, which was not refused."""
         entry = self.config.providers.get(provider)
-        return entry is not None and entry.configured
+        return entry is not None and entry.configured and self.refusal(provider) is None
+
+    def refusal(self, provider: str) -> str | None:
+        """How a provider refused the key configured for it the last time it was tried, None where it did not."""
+        judged = None if self.keys is None else self.keys.judged(provider)
+        if judged is None or judged.accepted:
+            return None
+        status = "" if judged.http_status is None else f" with status {judged.http_status}"
+        return f"the key configured for it was refused{status}"
+
+    def delisted(self, record: Record) -> bool:
+        """Whether the provider does not offer the model of a record any more."""
+        return self.offers is not None and self.offers.delisted(record)
 
     def tier(self, provider: str, model: str) -> Tier:
         """The tier of a target."""
-        return self.config.tier(provider, model) or TIER
+        return self.tiers.of(self.config, provider, model)
 
-    def interval(self, tier: Tier) -> float:
-        """Seconds between the probes of a tier's targets."""
-        interval: float = getattr(self.config.settings.tiers, tier.value).interval
-        return interval
+    def interval(self, provider: str, model: str) -> float:
+        """Seconds between the probes of a target."""
+        return self.config.probing(provider, model, self.tier(provider, model)).interval
 
     def at(self, monotonic: float) -> float:
         """The Unix time of a moment on the registry's clock."""

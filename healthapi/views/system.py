@@ -7,9 +7,8 @@ from msgspec import Struct
 from healthapi.history import NOTHING
 from healthapi.status import Availability, Health, percentage, system_status
 from healthapi.views.gateways import gateway_rows
-from healthapi.views.rows import total_models
 from healthapi.views.sources import Sources
-from healthapi.views.survey import survey
+from healthapi.views.survey import Survey, survey
 from healthapi.views.text import iso
 
 
@@ -36,11 +35,11 @@ class System(Struct, frozen=True, kw_only=True):
     last_updated: str
 
 
-def system(sources: Sources) -> System:
-    """The document."""
-    found = survey(sources)
+def system(sources: Sources, found: Survey | None = None) -> System:
+    """The document, of a survey if one was made already."""
+    found = found or survey(sources)
     providers = [provider.status for provider in found.providers.values()]
-    models = [target.status for target in found.targets]
+    models = found.counts
     gateways = gateway_rows(sources, found)
     seen = sum((provider.seen for provider in found.providers.values() if provider.configured), NOTHING)
     return System(
@@ -49,13 +48,13 @@ def system(sources: Sources) -> System:
         healthy_providers=providers.count(Availability.ONLINE),
         degraded_providers=providers.count(Availability.DEGRADED),
         unhealthy_providers=providers.count(Availability.OFFLINE),
-        total_models=total_models(sources, found.targets),
-        healthy_models=models.count(Health.HEALTHY),
-        degraded_models=models.count(Health.DEGRADED),
-        unhealthy_models=models.count(Health.UNHEALTHY),
+        total_models=found.total_models,
+        healthy_models=models[Health.HEALTHY],
+        degraded_models=models[Health.DEGRADED],
+        unhealthy_models=models[Health.UNHEALTHY],
         total_gateways=len(gateways),
         healthy_gateways=sum(gateway.healthy for gateway in gateways.values()),
-        tracked_models=len(models),
+        tracked_models=len(found.targets),
         tracked_providers=len(providers),
         system_uptime=percentage(seen.success, seen.total),
         last_updated=iso(sources.now),

@@ -33,6 +33,9 @@ def problems_of(text: str) -> list[str]:
         ("alerts: {rules: {drop: {warning: 50}}}", "alerts.rules.drop: critical must not be below warning"),
         ("alerts: {channels: {ops: {type: sentry, url: 'https://k@h/1'}}, rules: {store: {channels: [opps]}}}",
          'alerts.rules.store.channels[0]: there is no channel "opps"; did you mean "ops"?'),
+        ("alerts: {channels: {ops: {type: sentry, url: 'https://k@h/1', secret: s}}}",
+         "alerts.channels.ops.secret: only what a webhook is sent is signed"),
+        ("alerts: {rules: {drop: {within: 25h}}}", "alerts.rules.drop.within: must be at most 24h"),
     ],
 )  # fmt: skip
 def test_what_does_not_go_together(text: str, problem: str) -> None:

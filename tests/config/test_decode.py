@@ -109,4 +109,4 @@ def test_a_section_given_in_part_keeps_its_own_defaults() -> None:
     assert problems == []
     assert (settings.tiers.critical.interval, settings.tiers.critical.timeout) == (300, 9)
     assert (settings.alerts.rules.drop.warning, settings.alerts.rules.drop.for_) == (10, 60)
-    assert (settings.alerts.rules.store.for_, settings.alerts.rules.store.repeat) == (60, 3600)
+    assert (settings.alerts.rules.store.for_, settings.alerts.rules.store.repeat) == (120, 3600)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from config.effective import Provider
+from config.load import load_text
 from config.problems import Problem
 from config.providers import make_provider, resolve
 from config.secret import Secret
@@ -146,3 +148,26 @@ def test_breaker_knobs_of_a_provider_are_laid_over_the_global_ones() -> None:
     other = make_provider("xai", ProviderSettings(), settings, {}, [])
     assert other is not None
     assert other.breakers == settings.breakers
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "path"),
+    [
+        ("groq", {}, "/openai/v1/models"),
+        ("anthropic", {}, "/v1/models"),
+        ("gemini", {}, "/v1beta/models"),
+        ("cloudflare-workers-ai", {}, "/client/v4/accounts/unset/ai/models/search"),
+        ("fal", {}, None),
+        ("google-vertex", {}, None),
+        ("modelz", {}, None),
+        ("lab", {"base_url": "http://127.0.0.1:1/v1"}, "/v1/models"),
+        ("lab", {"base_url": "http://127.0.0.1:1"}, "/models"),
+        ("lab", {"base_url": "http://127.0.0.1:1", "dialect": "fal"}, None),
+        ("groq", {"base_url": "http://127.0.0.1:1/x"}, "/x/models"),
+        ("cloudflare-workers-ai", {"base_url": "http://127.0.0.1:1/v1"}, "/models/search"),
+        ("fal", {"base_url": "http://127.0.0.1:1/v1", "dialect": "openai"}, "/v1/models"),
+    ],
+)
+def test_where_its_list_of_models_is(name: str, entry: dict[str, str], path: str | None) -> None:
+    text = yaml.safe_dump({"providers": {name: entry}})
+    assert load_text(text, {}).providers[name].list_path == path

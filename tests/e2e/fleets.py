@@ -45,6 +45,7 @@ class Fleet:
         self.store = store
         self.sidecars: list[Sidecar] = []
         self.sections: dict[str, Any] = {}
+        self.env: dict[str, str] = {}
         self._stack = contextlib.AsyncExitStack()
 
     @property
@@ -71,7 +72,7 @@ class Fleet:
             *(sys.executable, "-m", "proxy.cli", "serve", "--listen", "127.0.0.1:0"),
             *("--admin-listen", "127.0.0.1:0", "-c", str(path)),
             cwd=ROOT,
-            env=environment(),
+            env=environment(self.env),
             stderr=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
             limit=1 << 20,
@@ -267,6 +268,7 @@ async def open_fleet(
     *,
     piped: str = "",
     store: str = "redis://127.0.0.1:{port}",
+    env: dict[str, str] | None = None,
     **more: Any,
 ) -> AsyncIterator[Fleet]:
     """A fleet with a sidecar for each letter, some of them `piped`; `more` are further sections of all configurations.
@@ -276,6 +278,7 @@ async def open_fleet(
     async with FakeProvider() as fake:
         fleet = Fleet(folder, fake, redis, store)
         fleet.sections = more
+        fleet.env = env or {}
         try:
             await asyncio.gather(*(fleet.join(name, piped=name in piped) for name in names))
             fleet.sidecars.sort(key=lambda one: one.name)

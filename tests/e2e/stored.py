@@ -34,7 +34,11 @@ PATHS = {
 
 @contextlib.asynccontextmanager
 async def sidecar(
-    folder: Path, config: dict[str, Any], *more: str, launcher: Sequence[str] = ()
+    folder: Path,
+    config: dict[str, Any],
+    *more: str,
+    launcher: Sequence[str] = (),
+    env: dict[str, str] | None = None,
 ) -> AsyncIterator[Detour]:
     """A running Detour with `folder` for its working directory and the store that is the default.
 
@@ -48,7 +52,7 @@ async def sidecar(
         *(sys.executable, "-m", "proxy.cli", "serve", "-c", str(path)),
         *("--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", *more),
         cwd=folder,
-        env=environment({"PYTHONPATH": str(ROOT)}),
+        env=environment({"PYTHONPATH": str(ROOT)} | (env or {})),
         stderr=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,
         limit=1 << 20,

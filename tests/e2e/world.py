@@ -97,13 +97,16 @@ class Detour:
 
 
 def environment(more: dict[str, str] | None = None) -> dict[str, str]:
-    """This process's variables without keys and settings, and `more`."""
+    """This process's variables without keys and settings, and `more`.
+
+    No probes are sent unless `more` says otherwise, whatever a file says: they would come among what tests look at.
+    """
     clean = {
         key: value
         for key, value in os.environ.items()
         if not key.endswith(("_API_KEY", "_TOKEN")) and not key.startswith("DETOUR_")
     }
-    return {**clean, **(more or {})}
+    return {**clean, "DETOUR_PROBES_ENABLED": "false", **(more or {})}
 
 
 @contextlib.asynccontextmanager

@@ -8,14 +8,22 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from aiohttp import ClientResponse
 
 from breaker.outcome import Kind, Status
+from config.alerts import Rules, Threshold
+from healthapi.alerts.desk import Desk
+from healthapi.alerts.message import Message
+from healthapi.alerts.situation import gather
+from healthapi.keys import KeyLog
+from healthapi.offerings import Offerings
 from tests.healthapi.admin_world import TOKEN, World
 from tests.healthapi.serving import BEARER, ask, serving
+from tests.healthapi.vendors import Vendors
 
 DOCS: Final = Path(__file__).parents[2] / "docs" / "health-api.md"
 EXAMPLE: Final = re.compile(
@@ -26,6 +34,7 @@ BLOCKS: Final = 3
 CONFIG: Final = f"""
 admin: {{token: {TOKEN}}}
 providers: {{groq: {{api_key: k}}, openrouter: {{}}}}
+alerts: {{channels: {{ops: {{type: slack, url: "https://hooks.slack.example/services/T0/B0/x"}}}}}}
 models: {{llama-3.3-70b: {{tier: critical, targets: [groq/llama-3.3-70b-versatile]}}}}
 """
 
@@ -58,6 +67,39 @@ def world() -> World:
     return made
 
 
+async def accounts(made: World) -> dict[str, Any]:
+    """What is known of keys and lists of models, and who reads them."""
+    keys, offers = KeyLog(made.config), Offerings(made.config)
+    vendors = Vendors(groq=["llama-3.1-8b-instant", "llama-3.3-70b-versatile"])
+    keys.tell("groq", True, 200, made.now)
+    await offers.refresh(made.keeper, vendors.read, offers.readable, lambda: made.now)
+    return {"keys": keys, "offers": offers, "read_list": vendors.read}
+
+
+async def alerts(made: World, path: str) -> dict[str, Any]:
+    """Who looks after alerts, for the pages that show any: for two minutes and a half, one provider being ill."""
+    if not path.startswith("/v1/alerts"):
+        return {}
+    await made.keeper.flush()
+    rules = Rules(health=Threshold(enabled=False))
+    desk = Desk(rules, {"ops": Taking()}, made.keeper, fleet="default", instance="abc", now=lambda: made.now)
+    admin = made.admin(alerts=desk)
+    for _ in range(30):
+        made.now += 5
+        await desk.tick(partial(gather, admin))
+        async with asyncio.timeout(5):
+            while not all(one.results for one in (await desk.shown()).active if one.told):  # noqa: ASYNC110
+                await asyncio.sleep(0)
+    return {"alerts": desk}
+
+
+class Taking:
+    """A channel that takes everything."""
+
+    async def send(self, message: Message) -> None:
+        return
+
+
 def told(document: Any) -> str:
     """A document as the docs show it."""
     if "error" in document and "request_id" in (document["error"] or {}):
@@ -68,11 +110,13 @@ def told(document: Any) -> str:
 async def answer(method: str, path: str) -> str:
     """What the application answers, asked for the first time."""
     made = world()
-    client = await serving(made)
+    client = await serving(made, **await accounts(made), **await alerts(made, path))
     try:
         response = await ask(client, path, method, **BEARER)
         if response.content_type == "text/event-stream":
             return await followed(made, response)
+        if response.content_type == "text/csv":
+            return (await response.text()).replace("\r\n", "\n")
         return told(await response.json()) + "\n"
     finally:
         made.events.end()

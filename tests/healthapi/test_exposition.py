@@ -5,22 +5,39 @@ import threading
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from breaker.latency import BOUNDS
 from breaker.outcome import NO_MODEL, Blame, Kind, Neutral, Status
+from healthapi.accountmetrics import AccountFigures
+from healthapi.alerting import Alerting
 from healthapi.exposition import STATES, Snapshot, render, take
+from healthapi.keys import KeyState
 from healthapi.labels import UNKNOWN_PROVIDER
+from healthapi.probed import Probed
+from healthapi.slabook import Standing
+from healthapi.spend import ProviderSpend, SpendReport
 from tests.healthapi.admin_world import KEY, TOKEN, World, answer
 
 DOCS = Path(__file__).parents[2] / "docs" / "METRICS.md"
+STANDING = Standing(99.5, 50.0, {"1h": 0.5, "6h": None})
+ACCOUNTS = (
+    AccountFigures("groq", KeyState.ACCEPTED, 40, 2, 1_767_225_600.0, False),
+    AccountFigures("openrouter", KeyState.MISSING, None, 0, None, False),
+    AccountFigures("lab", KeyState.NONE_NEEDED, None, 0, None, True),
+)
+SPENT = SpendReport("2026-01-01", 3, 30, 10, 20, True, {"groq": ProviderSpend(3, 30, 5, 100, False)})
+PROBED = Probed({("groq", "success"): 3, ("groq", "capped"): 1}, {"groq": 30}, SPENT)
+ALERTS = Alerting({("health", "warning"): 1}, {("ops", "delivered"): 2})
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
 def told(world: World) -> Snapshot:
-    return take(world.metrics, world.registry, world.keeper, world.monotonic)
+    made = take(world.metrics, world.registry, world.keeper, world.monotonic, sla={"groq": STANDING}, accounts=ACCOUNTS)
+    return replace(made, alerts=ALERTS, probed=PROBED)
 
 
 def scrape(world: World, accept: str = "") -> str:
@@ -105,9 +122,42 @@ def test_gauges(world: World) -> None:
     assert {"1.2.3", "abc"} < set(labels)
 
 
+def test_probes(world: World) -> None:
+    assert values(world, "detour_probes_total", provider="groq") == {("success",): 3, ("capped",): 1}
+    assert values(world, "detour_probe_tokens_total") == {("groq",): 30}
+    assert values(world, "detour_probe_cap_left") == {
+        ("~all", "requests"): 7,
+        ("~all", "tokens"): 0,
+        ("groq", "requests"): 2,
+        ("groq", "tokens"): 70,
+    }
+
+
 def test_bytes(world: World) -> None:
     assert values(world, "detour_received_bytes_total", provider="groq") == {("llama-3.3-70b-versatile",): 300}
     assert values(world, "detour_sent_bytes_total", provider="groq") == {("llama-3.3-70b-versatile",): 3000}
+
+
+def test_objectives(world: World) -> None:
+    assert values(world, "detour_sla_availability") == {("groq",): 99.5}
+    assert values(world, "detour_sla_error_budget_left") == {("groq",): 50.0}
+    assert values(world, "detour_sla_burn_rate") == {("groq", "1h"): 0.5}
+
+
+def test_alerts(world: World) -> None:
+    assert values(world, "detour_alerts_firing") == {("health", "warning"): 1}
+    assert values(world, "detour_alert_messages_total") == {("ops", "delivered"): 2}
+
+
+def test_keys_and_lists_of_models(world: World) -> None:
+    keys = values(world, "detour_key_state", provider="groq")
+    assert {state: value for (state,), value in keys.items()} == {
+        "accepted": 1, "refused": 0, "never_tried": 0, "missing": 0, "none_needed": 0,
+    }  # fmt: skip
+    assert values(world, "detour_models_offered") == {("groq",): 40}
+    assert values(world, "detour_models_delisted") == {("groq",): 2}
+    assert values(world, "detour_model_list_read_timestamp_seconds") == {("groq",): 1_767_225_600.0}
+    assert values(world, "detour_model_list_failing") == {("groq",): 0, ("lab",): 1}
 
 
 def test_the_process_itself(world: World) -> None:

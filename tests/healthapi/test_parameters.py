@@ -65,14 +65,32 @@ def test_an_integer_without_an_upper_bound() -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "value"), [("", 0.2), ("t=0", 0.0), ("t=1", 1.0), ("t=.5", 0.5), ("t=1.", 1.0), ("t=0.25", 0.25)]
+    ("query", "value"),
+    [("", 0.2), ("t=0", 0.0), ("t=1", 1.0), ("t=.5", 0.5), ("t=1.", 1.0), ("t=0.25", 0.25), ("t=1e-05", 1e-05)],
 )
 def test_numbers(query: str, value: float) -> None:
     assert Parameters(query).number("t", 0.2, 0, 1) == value
 
 
 @pytest.mark.parametrize(
-    "value", ["1.01", "-0.1", "", "nan", "inf", "-inf", "1e-3", "0,5", "half", ".", "1_0", "%D9%A0.%D9%A5"]
+    "value",
+    [
+        "1.01",
+        "-0.1",
+        "",
+        "nan",
+        "inf",
+        "-inf",
+        "1e400",
+        "1e",
+        "e-3",
+        "1e0x1",
+        "0,5",
+        "half",
+        ".",
+        "1_0",
+        "%D9%A0.%D9%A5",
+    ],
 )
 def test_numbers_out_of_bounds_or_shape(value: str) -> None:
     assert message(f"t={value}", "number", "t", 0.2, 0, 1).startswith("t is a number from 0 to 1, not ")

@@ -32,8 +32,8 @@ def decoded(found: dict[str, bytes]) -> dict[str, Any]:
     return {name: msgspec.json.decode(body) for name, body in found.items()}
 
 
-def test_the_documents_have_the_shapes_that_consumers_read() -> None:
-    made = decoded(documents(sources(store(*many(9, 1), outcome(Status.ERROR, provider="openai")))))
+async def test_the_documents_have_the_shapes_that_consumers_read() -> None:
+    made = decoded(await documents(sources(store(*many(9, 1), outcome(Status.ERROR, provider="openai")))))
     assert list(made) == ["health:system", "health:providers", "health:models", "health:gateways"]
     assert made["health:system"].keys() >= SYSTEM
     assert [row["provider"] for row in made["health:providers"]["providers"]] == ["groq", "openai"]
@@ -44,9 +44,9 @@ def test_the_documents_have_the_shapes_that_consumers_read() -> None:
     assert all(gateway.keys() >= GATEWAY for gateway in made["health:gateways"].values())
 
 
-def test_of_many_models_the_latest_are_published() -> None:
+async def test_of_many_models_the_latest_are_published() -> None:
     kept = store(*(outcome(model=f"m{number}", at=NOW + number) for number in range(MODELS + 20)))
-    rows = decoded(documents(sources(kept)))["health:models"]["models"]
+    rows = decoded(await documents(sources(kept)))["health:models"]["models"]
     assert [row["model_id"] for row in (rows[0], rows[-1])] == [f"m{MODELS + 19}", "m20"]
     assert len(rows) == MODELS
 

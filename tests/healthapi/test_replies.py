@@ -2,12 +2,16 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from healthapi.replies import reply
+from healthapi.replies import Reply, reply
 
 
 class Named(Struct):
     names: list[str]
     seen: float | None = None
+
+
+def test_bytes_are_sent_as_they_are() -> None:
+    assert Reply(b"text", "text/plain").body == b"text"
 
 
 def test_a_reply_is_json_as_utf8() -> None:

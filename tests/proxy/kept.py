@@ -10,6 +10,7 @@ class Kept:
         self.answers: list[Answer] = []
         self.outcomes: list[Outcome] = []
         self.moves: list[tuple[str, ...]] = []
+        self.keys: list[tuple[str, bool, int | None]] = []
 
     def attempt(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
@@ -28,3 +29,6 @@ class Kept:
 
     def overspent(self, provider: str) -> None:
         self.moves.append(("overspent", provider))
+
+    def key(self, provider: str, accepted: bool, http_status: int | None, at: float) -> None:
+        self.keys.append((provider, accepted, http_status))

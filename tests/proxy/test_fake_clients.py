@@ -203,9 +203,15 @@ async def test_messages(claude: anthropic.AsyncAnthropic) -> None:
     assert (final.stop_reason, final.usage.output_tokens) == ("end_turn", 5)
 
 
+async def test_anthropic_models_come_in_pages(claude: anthropic.AsyncAnthropic, fake: FakeProvider) -> None:
+    fake.offered = [f"claude-{number}" for number in range(120)]
+    assert [model.id async for model in claude.models.list()] == fake.offered
+    assert len(fake.log) == 3
+
+
 async def test_anthropic_extras(claude: anthropic.AsyncAnthropic) -> None:
     assert (await claude.messages.count_tokens(model="ok", messages=USER)).input_tokens > 0
-    assert [model.id async for model in claude.models.list()] == ["ok"]
+    assert [model.id async for model in claude.models.list()] == ["ok", "stall"]
     batch = await claude.messages.batches.create(
         requests=[{"custom_id": "1", "params": {"model": "ok", "max_tokens": 1, "messages": USER}}]
     )

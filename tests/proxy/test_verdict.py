@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from breaker.outcome import MESSAGE_LIMIT, SUCCESS, Blame, Neutral, Retry, Status, Verdict
+from proxy.evidence import UNLISTED, UNREADABLE
 from proxy.inband import InBandError, error_in
 from proxy.inspector import Inspector
+from proxy.probe import Asks
 from proxy.verdict import ENDINGS, RULES, Ending, Facts, judge
 from tests.proxy.recorded_streams import STREAMS
 
@@ -412,3 +415,109 @@ def test_any_facts_have_a_verdict(facts: Facts) -> None:
     assert "\n" not in verdict.message
     assert (verdict.status is Status.SUCCESS) == (verdict.message == "")
     assert (verdict.blame is Blame.NOBODY) == (not verdict.counted or verdict.status is Status.SUCCESS)
+
+
+# -- probes -----------------------------------------------------------------------------------------------------------
+
+ALIVE: Means = (Status.SUCCESS, Blame.NOBODY, Retry.NEVER)
+TOO_FEW = [
+    openai("Could not finish the message because max_tokens or model output limit was reached. Please try again."),
+    openai("Could not finish the message because max_tokens was reached", code="x"),
+    openai(
+        "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16, but got 5 instead.",
+        param="max_output_tokens",
+        code="integer_below_min_value",
+    ),
+    openai("max_tokens must be at least 16"),
+    openai("`max_completion_tokens` is too small for this model"),
+    openai("5 is less than the minimum of 16 - 'max_tokens'"),
+    openai("Provider returned error", metadata={"raw": '{"error": {"message": "max_output_tokens: minimum is 16"}}'}),
+    openai("The response ended: finish_reason: length"),
+    anthropic("invalid_request_error", "`max_tokens` must be greater than `thinking.budget_tokens`"),
+    gemini(400, "INVALID_ARGUMENT", "maxOutputTokens must be at least 8"),
+]
+
+
+@pytest.mark.parametrize("document", TOO_FEW)
+@pytest.mark.parametrize("status", [400, 422])
+def test_too_few_tokens_for_a_probe_mean_alive(status: int, document: dict[str, Any]) -> None:
+    facts = Facts(Ending.COMPLETE, status, body=json.dumps(document).encode(), endpoint="chat", model="m")
+    assert judge(facts).counted is False
+    facts.probe = Asks.GENERATION
+    assert judge(facts) == Verdict(Status.SUCCESS, http_status=status)
+    for question in (Asks.LIST, Asks.MODEL, Asks.QUEUE):
+        facts.probe = question
+        assert judge(facts).counted is False
+
+
+@pytest.mark.parametrize(
+    ("status", "document", "expected"),
+    [
+        (400, openai("Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens'."), CALLER),
+        (400, openai("max_tokens is too large: 5. This model supports at most 4 completion tokens"), CALLER),
+        (400, openai("Invalid value for 'temperature'"), CALLER),
+        (400, None, CALLER),
+        (401, openai("max_tokens must be at least 16"), ACCOUNT),
+        (403, None, ACCESS),
+        (404, openai("The model `m` does not exist"), ACCESS),
+        (404, None, CALLER),
+        (429, openai("max_tokens must be at least 16"), LIMITED),
+        (500, openai("max_tokens must be at least 16"), BROKEN),
+    ],
+)
+def test_other_answers_mean_to_a_probe_what_they_mean_to_callers(status: int, document: Any, expected: Means) -> None:
+    body = b"" if document is None else json.dumps(document).encode()
+    facts = Facts(Ending.COMPLETE, status, body=body, endpoint="chat", model="m", probe=Asks.GENERATION)
+    assert means(judge(facts)) == expected
+    assert judge(facts).http_status == status
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "expected"),
+    [
+        (404, "Request not found", ALIVE),
+        (404, "Request 00000000-0000-4000-8000-000000000000 does not exist", ALIVE),
+        (404, "No such request", ALIVE),
+        (404, "Application 'x' not found", ACCESS),
+        (404, "Request not found: no application is called so", ACCESS),
+        (404, "Not Found", CALLER),
+        (404, "Path /a/requests/0 not found", CALLER),
+        (400, "Request not found", CALLER),
+        (401, "Request not found", ACCOUNT),
+    ],
+)
+def test_a_queue_that_knows_of_no_such_request_is_alive(status: int, text: str, expected: Means) -> None:
+    facts = Facts(Ending.COMPLETE, status, body=json.dumps({"detail": text}).encode(), endpoint="question", model="a/b")
+    facts.probe = Asks.QUEUE
+    assert means(judge(facts)) == expected
+
+
+def test_what_a_good_answer_to_a_probe_lacks_counts_as_its_error() -> None:
+    facts = Facts(Ending.COMPLETE, 200, body=b"{}", endpoint="question", model="m", probe=Asks.LIST)
+    assert judge(facts) is SUCCESS
+    facts.lack = UNLISTED
+    verdict = judge(facts)
+    assert means(verdict) == ACCESS
+    assert verdict.http_status == 404
+    assert "does not name it" in verdict.message
+    facts.lack = UNREADABLE
+    assert means(judge(facts)) == CALLER
+
+
+@given(st.binary(max_size=9000), st.sampled_from(Asks), st.integers(400, 599))
+@settings(deadline=2000)
+def test_noise_never_takes_long_and_proves_nothing(body: bytes, asks: Asks, status: int) -> None:
+    facts = Facts(Ending.COMPLETE, status, body=body, endpoint="chat", model="m", probe=asks)
+    assert judge(facts).status is not Status.SUCCESS
+
+
+@pytest.mark.parametrize(
+    "text", ["max" + "a" * 5000, "max_tokens " * 500, "request " * 600, "below " * 900, "reason " * 700]
+)
+def test_long_texts_are_looked_through_quickly(text: str) -> None:
+    began = time.perf_counter()
+    for asks in Asks:
+        judge(
+            Facts(Ending.COMPLETE, 404 if asks is Asks.QUEUE else 400, body=text.encode(), endpoint="chat", probe=asks)
+        )
+    assert time.perf_counter() - began < 2

@@ -13,8 +13,10 @@ from yarl import URL
 
 from config.effective import Config
 from config.load import load_text
+from proxy.errand import Errand
 from proxy.headers import Pair
 from proxy.paths import CHAT
+from proxy.probe import Asks
 from proxy.way import LONGEST_DIGITS, Known, Way, find_way
 
 KEYS = {"OPENAI_API_KEY": "own"}
@@ -190,3 +192,12 @@ def test_everything_else_of_a_head_counts() -> None:
     assert made.length(config(), message(RAW, path=PATH + "?")) is None
     assert made.length(config(), message(RAW, version10=True)) is None
     assert made.length(config(LOCAL + "open: true\n"), message(RAW)) is None
+
+
+def test_a_probe_is_known_by_its_word_and_its_word_goes_no_further() -> None:
+    errand = Errand("m", Asks.GENERATION, 1.0)
+    asked = message([HOST, (b"X-Detour-Probe", b"word")])
+    way = find_way(asked, "POST", config(), b"me", {b"word": errand})
+    assert way.wishes.errand is errand
+    assert way.scan.kept == []
+    assert find_way(asked, "POST", config(), b"me").wishes.errand is None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from proxy.answers import RefusedError
+from proxy.errand import Errand
 from proxy.headers import scan
+from proxy.probe import Asks
 from proxy.wishes import NONE, Wishes, wishes
 
 
@@ -63,3 +65,17 @@ def test_nonsense_is_refused_by_name(fields: dict[str, str], named: str) -> None
         read(**fields)
     assert refused.value.refusal.status == 400
     assert named in refused.value.refusal.message
+
+
+def test_a_word_tells_a_probe_of_ours_while_it_is_out() -> None:
+    one, other = (Errand("m", Asks.GENERATION, 1.0) for _ in range(2))
+    out = {b"abc": one, b"def": other}
+    fields = [(b"Host", b"a"), (b"X-Detour-Probe", b"def"), (b"x-detour-deadline-ms", b"nonsense")]
+    assert wishes(scan(fields), out) == Wishes(stay=True, errand=other)
+
+
+@pytest.mark.parametrize("word", [b"", b"ab", b"abcd", b"ABC", b"abc, abc", b"*", b"\xff"])
+def test_a_word_nobody_gave_means_nothing(word: bytes) -> None:
+    fields = [(b"Host", b"a"), (b"x-detour-probe", word)]
+    assert wishes(scan(fields), {b"abc": Errand("m", Asks.GENERATION, 1.0)}) == NONE
+    assert wishes(scan(fields)) == NONE

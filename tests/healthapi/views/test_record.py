@@ -14,7 +14,7 @@ FIELDS = (
     "average_response_time_ms last_error_message created_at updated_at gateway monitoring_tier circuit_breaker_state "
     "consecutive_failures consecutive_successes last_success_at last_failure_at uptime_percentage_24h "
     "uptime_percentage_7d uptime_percentage_30d p50_response_time_ms p95_response_time_ms p99_response_time_ms "
-    "p50_first_byte_ms p95_first_byte_ms circuit_breaker_reason"
+    "p50_first_byte_ms p95_first_byte_ms circuit_breaker_reason delisted"
 )
 
 
@@ -53,6 +53,7 @@ def test_a_record_to_the_last_field() -> None:
         "monitoring_tier": "critical",
         "circuit_breaker_state": "closed",
         "circuit_breaker_reason": None,
+        "delisted": False,
         "consecutive_failures": 1,
         "consecutive_successes": 0,
         "last_success_at": "2025-12-31T23:59:50.000Z",

@@ -33,4 +33,4 @@ def test_configured_is_who_has_a_credential(name: str, configured: bool) -> None
 @pytest.mark.parametrize(("model", "tier", "interval"), [("llama", "critical", 60.0), ("other", "standard", 7200.0)])
 def test_tiers_and_their_intervals(model: str, tier: str, interval: float) -> None:
     assert FROM.tier("groq", model) == tier
-    assert FROM.interval(FROM.tier("groq", model)) == interval
+    assert FROM.interval("groq", model) == interval
