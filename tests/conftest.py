@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -25,8 +26,16 @@ LONGEST = (
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest files, then with the rest of those that start real processes."""
-    items.sort(key=lambda item: (item.path.stem not in LONGEST, item.path.parent.name != "e2e"))
+    """Begin with the longest files, then take those that start real processes, which mostly wait, in turn with others.
+
+    So that workers that wait and workers that compute share the machine at any time.
+    """
+    files = list(dict.fromkeys(item.path for item in items))
+    turn: dict[Path, float] = {}
+    for kind in (True, False):
+        alike = [file for file in files if (file.parent.name == "e2e") is kind]
+        turn.update({file: (place + 0.5) / len(alike) for place, file in enumerate(alike)})
+    items.sort(key=lambda item: (item.path.stem not in LONGEST, turn[item.path]))
 
 
 @pytest.fixture(autouse=True, scope="module")
