@@ -198,7 +198,7 @@ class Keeper:
         """
         await self.flush()
         if self._shared is None or scope is Scope.INSTANCE:
-            return await self._archive.cells(provider, model, width, first, last)
+            return await (await self._loaded()).cells(provider, model, width, first, last)
         return await self._shared.cells(provider, model, width, first, last)
 
     async def remove(self, keys: Collection[tuple[str, str]]) -> int:
@@ -209,7 +209,7 @@ class Keeper:
         """
         removed = sum(self._store.remove(*key) for key in keys)
         await self.flush()
-        await self._archive.remove(keys)
+        await (await self._loaded()).remove(keys)
         return removed if self._shared is None else await self._shared.remove(keys)
 
     # -- what one of a fleet does --------------------------------------------------------------------------------------
@@ -237,7 +237,7 @@ class Keeper:
         Raises:
             StoreError: it cannot be read now.
         """
-        return await (self._archive.note(name) if self._shared is None else self._shared.note(name))
+        return await ((await self._loaded()).note(name) if self._shared is None else self._shared.note(name))
 
     async def put_note(self, name: str, text: bytes, duty: str = "", number: int = 0) -> bool:
         """Keep a small document; False where the duty in whose name it is written is somebody else's by now.
@@ -246,7 +246,7 @@ class Keeper:
             StoreError: it cannot be kept now.
         """
         if self._shared is None:
-            await self._archive.put_note(name, text)
+            await (await self._loaded()).put_note(name, text)
             return True
         return await self._shared.put_note(name, text, duty, number)
 
@@ -295,6 +295,18 @@ class Keeper:
         if self._clock.now() - self._pruned > PRUNE:
             self._pruned = self._clock.now()
             await self._archive.prune(self._clock.wall())
+
+    async def _loaded(self) -> Archive:
+        """The archive, once what it held was brought back: a file that cannot be read is not written to, either.
+
+        Raises:
+            StoreError: it was not yet.
+        """
+        if not self._open:
+            await self.flush()
+        if not self._open:
+            raise StoreError(self._failed or "what is kept was not read yet")
+        return self._archive
 
     async def _bring_back(self) -> None:
         loaded = await self._archive.open(self._clock.wall())

@@ -200,7 +200,7 @@ class Desk:
         except StoreError as error:
             if self._keeper.fleet:
                 return False  # the next time: what another one was about to tell must not be lost
-            _LOG.warning("alerts begin anew, as those before cannot be read: %s", error)
+            _LOG.info("alerts begin anew, as those before cannot be read: %s", error)
             kept, past = Kept(), []
         self._book = Book(kept.alerts, past, kept.at)
         self._memory = kept.memory

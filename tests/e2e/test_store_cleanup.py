@@ -200,7 +200,11 @@ async def test_by_the_clock(fake: FakeProvider, tmp_path: Path) -> None:
     setup = config(fake, cleanup={"every": "1s", "older_than": "10d"})
     async with sidecar(tmp_path, setup) as running:
         await comes(lambda: health(running), lambda rows: set(rows) == {"openai bad-luck"})
-        found = [line for line in running.lines if str(line["message"]).startswith("cleanup: removed")]
+
+        async def told() -> list[dict[str, Any]]:
+            return [line for line in running.lines if str(line["message"]).startswith("cleanup: removed")]
+
+        found = await comes(told, lambda lines: len(lines) > 0)
         assert [line["removed"] for line in found] == [4]
         assert (found[0]["unused"], found[0]["always_failing"], found[0]["never_called"]) == (3, 1, 0)
         # The tenth failure makes it one that never works; the next cleanup lets go of it, and a call brings it back.

@@ -351,6 +351,7 @@ def test_one_alert_for_a_trouble_and_never_an_end_without_a_beginning(
     worst: dict[str, Severity] = {}
     absent: dict[str, float] = {}
     present: dict[str, float] = {}
+    lasting: set[str] = set()  # told or, while there is silence, not
     for found, seconds, silent, unknown, restart in looks:
         watch.now += seconds
         watch.silent = set(silent)
@@ -365,10 +366,13 @@ def test_one_alert_for_a_trouble_and_never_an_end_without_a_beginning(
             if name in found:
                 present.setdefault(name, watch.now)
                 absent.pop(name, None)
+                if watch.now - present[name] >= for_:
+                    lasting.add(name)
             else:
                 absent.setdefault(name, watch.now)
-                if name not in open_ or watch.now - absent[name] >= clear:
+                if name not in lasting or watch.now - absent[name] >= clear:
                     present.pop(name, None)
+                    lasting.discard(name)
         for notice in watch.told[before:]:
             alert = notice.alert
             name = alert.subject

@@ -90,6 +90,7 @@ async def test_an_outage_is_one_alert_and_one_resolved_message() -> None:
         assert first["key"] != second["key"]
         assert (first["fleet"], first["instance"]) == ("f", "i")
         assert second["message"].startswith("over: groq is offline")
+        await until(lambda: not office.desk._parcels)  # what was delivered is written down a moment later
         shown = await office.desk.shown()
         assert shown.active == []
         assert [one.results for one in shown.past] == [{"ops": "delivered"}]
