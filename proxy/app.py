@@ -211,30 +211,29 @@ class App:
         self.patrol = Patrol(self.plane, probing, clock.now)
         sla = SlaBook(config, self.keeper, time.time)
         self.keeper.every(TICK, sla.refresh)
-        self.admin = build_admin(
-            admin := Admin(
-                config=config,
-                store=self.store,
-                keeper=self.keeper,
-                registry=self.registry,
-                metrics=self.metrics,
-                lag=self.lag,
-                version=version(),
-                instance=self.instance,
-                draining=lambda: self.plane.draining,
-                now=time.time,
-                listeners=self._listeners,
-                events=self.events,
-                monotonic=self.plane.watch.now,
-                sla=sla,
-                alerts=self.alerts,
-                keys=self.keys,
-                offers=self.offers,
-                read_list=read_list,
-                tiers=tiers,
-                probing=probing,
-            )
+        admin = Admin(
+            config=config,
+            store=self.store,
+            keeper=self.keeper,
+            registry=self.registry,
+            metrics=self.metrics,
+            lag=self.lag,
+            version=version(),
+            instance=self.instance,
+            draining=lambda: self.plane.draining,
+            now=time.time,
+            listeners=self._listeners,
+            events=self.events,
+            monotonic=self.plane.watch.now,
+            sla=sla,
+            alerts=self.alerts,
+            keys=self.keys,
+            offers=self.offers,
+            read_list=read_list,
+            tiers=tiers,
+            probing=probing,
         )
+        self.admin = build_admin(admin)
         self.keeper.every(EVERY, partial(self.alerts.tick, partial(gather, admin)))
 
     def _forget(self, provider: str, model: str) -> None:
