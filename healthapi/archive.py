@@ -138,6 +138,12 @@ class Archive:
             await self._ready()
             await self._hop(self._file.put_note, name, text)
 
+    async def swap_note(self, name: str, was: bytes | None, text: bytes) -> bool:
+        """Keep a small document of text in place of what was read; False where it is another one by now."""
+        async with self._one:
+            await self._ready()
+            return await self._hop(self._file.swap_note, name, was, text)
+
     async def close(self) -> None:
         """Put everything into the one file and let go of it; closing twice changes nothing.
 

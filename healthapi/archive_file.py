@@ -170,6 +170,15 @@ class ArchiveFile:
         with self._transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (name, text.decode()))
 
+    def swap_note(self, name: str, was: bytes | None, text: bytes) -> bool:
+        """Keep a small document of text in place of another one; whether that one was there still."""
+        with self._transaction() as connection:
+            found = connection.execute("SELECT text FROM note WHERE name = ?", (name,)).fetchone()
+            if (None if found is None else str(found[0]).encode()) != was:
+                return False
+            connection.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (name, text.decode()))
+            return True
+
     def close(self) -> None:
         """Put everything into the one file and let go of it."""
         try:

@@ -36,6 +36,10 @@ class Alert(Struct, kw_only=True):
     resolved_at: float | None = None
     results: dict[str, str] = field(default_factory=dict)
     """What became of its last message, by channel."""
+    inhibited_by: tuple[Key, ...] = ()
+    """The alerts that it is but the consequence of: while there are any, it is not told."""
+    freed_at: float | None = None
+    """When it was that the last time."""
 
     @classmethod
     def begin(cls, finding: Finding, now: float) -> Self:
@@ -68,7 +72,7 @@ class Alert(Struct, kw_only=True):
     def not_after(self, now: float) -> None:
         """Take a clock into account that was set back: nothing has happened later than `now`."""
         self.since = min(self.since, now)
-        for name in ("fired_at", "told_at", "quiet_since"):
+        for name in ("fired_at", "told_at", "quiet_since", "freed_at"):
             at = getattr(self, name)
             if at is not None and at > now:
                 setattr(self, name, now)

@@ -21,10 +21,12 @@ from msgspec import Struct
 from config.alerts import Rules, Severity
 from healthapi.alerts import notes
 from healthapi.alerts.alert import Alert
-from healthapi.alerts.book import Book, Notice, Reason
+from healthapi.alerts.book import GAP, Book, Notice
 from healthapi.alerts.channels.contract import Channel
+from healthapi.alerts.inhibition import explain
+from healthapi.alerts.letters import Writer
 from healthapi.alerts.memory import Memory
-from healthapi.alerts.message import TEST, Message, State
+from healthapi.alerts.message import State
 from healthapi.alerts.notes import Kept, Parcel
 from healthapi.alerts.rules import find, policy
 from healthapi.alerts.sender import Result, Sender, Tried
@@ -43,6 +45,10 @@ EVERY: Final = 1.0
 SHARE: Final = 0.05
 """Most of its time that a sidecar looks at everything: where that takes long, it is done less often than once a second,
 and the rules are applied to what was seen last."""
+
+KEEP: Final = 30.0
+"""Most seconds, while there are alerts, between two times that it is written down that somebody looks after them: who
+takes over does not begin anew with what was pending (`healthapi.alerts.book.GAP`)."""
 
 PARCELS: Final = 1000
 """Messages that are kept for all channels together."""
@@ -87,8 +93,7 @@ class Desk:
         """Begin with nothing; what was kept is read when the duty is first had."""
         self._rules = rules
         self._keeper = keeper
-        self._fleet = fleet
-        self._instance = instance
+        self._writer = Writer(fleet, instance)
         self._now = now
         self._number = 0
         self._book = Book()
@@ -97,11 +102,23 @@ class Desk:
         self._changed = False
         self._situation: Situation | None = None
         self._look_at = 0.0
+        self._kept_at = 0.0
         self._keeping = asyncio.Lock()
         self._stopped = False
         self.channels = tuple(channels)
         self.silences = Silences(keeper)
         self.sender = Sender(channels, self._mine, self._done, now, waits)
+
+    def adopt(self, rules: Rules, channels: Mapping[str, Channel]) -> None:
+        """Go on with other rules and channels; alerts that fire go on, and so do messages that wait."""
+        self._rules = rules
+        self.channels = tuple(channels)
+        self.sender.adopt(channels)
+        left = [parcel for parcel in self._parcels if parcel.channel in channels]
+        if len(left) < len(self._parcels):
+            extra = {"dropped": len(self._parcels) - len(left)}
+            _LOG.warning("alerts that waited for channels that are gone are dropped", extra=extra)
+            self._parcels, self._changed = left, True
 
     # -- what is asked ---------------------------------------------------------------------------------------------
 
@@ -124,6 +141,11 @@ class Desk:
         """How many alerts fire by rule and severity, of those that this sidecar looks after."""
         return Counter((alert.rule, alert.severity) for alert in self._book.active if alert.state is State.FIRING)
 
+    @property
+    def health(self) -> float | None:
+        """Healthy models of known ones as the rules saw it last, 0-100; None where another sidecar looks after that."""
+        return None if not self.here or self._situation is None else self._situation.health
+
     async def shown(self) -> Shown:
         """All alerts, wherever they are looked after.
 
@@ -137,23 +159,7 @@ class Desk:
 
     async def test(self, channel: str) -> Tried:
         """Try a channel out, whoever looks after the alerts. Raises KeyError."""
-        now = self._now()
-        message = Message(
-            rule=TEST,
-            state=State.FIRING,
-            severity=Severity.WARNING,
-            subject=channel,
-            value=None,
-            threshold=None,
-            message="this is a test: alerts come this way, and nothing is wrong",
-            since=now,
-            fleet=self._fleet,
-            instance=self._instance,
-            id=TEST,
-            key=f"{TEST}-{self._instance}-{now:.3f}",
-            at=now,
-        )
-        return await self.sender.test(channel, message)
+        return await self.sender.test(channel, self._writer.trial(channel, self._now()))
 
     # -- what is done once a second ----------------------------------------------------------------------------------
 
@@ -169,12 +175,16 @@ class Desk:
         if not self._number:  # lost meanwhile
             return
         now = self._now()
+        if now - self._book.at > GAP:
+            self._memory.begin_again()
         self._changed |= self._memory.take(
             now, situation.health, [(one.name, one.at) for one in situation.open], self._rules.drop.within
         )
         findings = find(situation, self._memory, self._rules, self._book.firing())
+        findings = explain(findings, situation, self._memory, self._rules, self._book, now)
         for notice in self._book.step(findings, now, self._rules, lambda alert: self.silences.cover(alert, now)):
             self._tell(notice, now)
+        self._changed |= bool(self._book.active) and not 0 <= now - self._kept_at < KEEP
         await self._keep()
         await self._send()
 
@@ -182,6 +192,8 @@ class Desk:
         """Send nothing more. What was not delivered is kept, and sent by whoever goes on."""
         self._stopped = True
         await self.sender.stop()
+        if self._keeper.trouble is None:  # else it would only be waited for
+            await self._keep()
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
@@ -205,6 +217,7 @@ class Desk:
         self._book = Book(kept.alerts, past, kept.at)
         self._memory = kept.memory
         self._parcels = kept.parcels
+        self._kept_at = 0.0
         self._number = number
         return True
 
@@ -226,22 +239,7 @@ class Desk:
     def _tell(self, notice: Notice, now: float) -> None:
         """Put a message into the post: a parcel for each channel of the rule."""
         alert = notice.alert
-        message = Message(
-            rule=alert.rule,
-            state=alert.state,
-            severity=alert.severity,
-            subject=alert.subject,
-            value=alert.value,
-            threshold=alert.threshold,
-            message=f"over: {alert.message}" if alert.state is State.RESOLVED else alert.message,
-            since=alert.since,
-            fleet=self._fleet,
-            instance=self._instance,
-            id=alert.id,
-            key=f"{alert.id}-{alert.messages}",
-            at=now,
-            again=notice.reason is Reason.REPEAT,
-        )
+        message = self._writer.of(notice, now)
         rule = policy(self._rules, alert.rule)
         named = rule.channels if rule is not None and rule.channels else self.channels
         self._parcels += [Parcel(name, message) for name in named]
@@ -282,9 +280,13 @@ class Desk:
             try:
                 ours = not past or await self._keeper.put_note(notes.PAST, whole, DUTY, number)
                 ours = ours and await self._keeper.put_note(notes.ACTIVE, text, DUTY, number)
+                self._kept_at = book.at
             except StoreError:
                 self._changed, book.past_changed = True, book.past_changed or past
                 return
+            except asyncio.CancelledError:  # of a message that was just delivered
+                self._changed, book.past_changed = True, book.past_changed or past
+                raise
         if not ours and number == self._number:
             _LOG.info("another sidecar looks after the alerts now")
             self._number = 0

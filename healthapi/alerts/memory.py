@@ -52,6 +52,10 @@ class Memory(Struct):
         means = [one.total / one.seen for at, one in self.minutes.items() if first <= at < bucket and one.seen]
         return max(means, default=None)
 
+    def begin_again(self) -> None:
+        """Nobody has looked for a while: what is open now may have been closed in between."""
+        self.since = {}
+
     def open_since(self, name: str, opened_at: float) -> float:
         """When a breaker was last closed, as far as is known: it opens anew whenever a trial fails."""
         return min(self.since.get(name, opened_at), opened_at)

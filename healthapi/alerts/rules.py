@@ -11,15 +11,12 @@ from config.alerts import Rule, Rules, Severity, Threshold
 from config.units import show_duration
 from healthapi.alerts.memory import Memory
 from healthapi.alerts.message import SUBJECT, TEXT, plain
-from healthapi.alerts.situation import Situation
+from healthapi.alerts.situation import MANY, Situation
 
 SYSTEM: Final = "system"
 """The subject of what concerns everything."""
 
 STORE: Final = "store"
-
-MANY: Final = 500
-"""Findings of one rule that are looked at; of those that are not looked at nothing is said."""
 
 Key = tuple[str, str]
 """Rule and subject: what makes two findings the same trouble."""
@@ -45,16 +42,20 @@ class Finding(Struct, frozen=True):
 
 
 class Findings(Struct, frozen=True):
-    """What was found. Of what else the rules in `unknown` look at nothing can be said now: nothing of it is over."""
+    """What was found. Of what else the rules in `unknown` look at nothing can be said now: nothing of it is over.
+
+    `explained` has the alerts that a finding is but the consequence of (`healthapi.alerts.inhibition`).
+    """
 
     found: dict[Key, Finding]
     unknown: frozenset[str] = frozenset()
+    explained: Mapping[Key, tuple[Key, ...]] = {}
 
 
 def find(situation: Situation, memory: Memory, rules: Rules, firing: Firing) -> Findings:
     """Apply all rules that are enabled."""
     found: dict[Key, Finding] = {}
-    unknown = set()
+    unknown = set(situation.unseen)
     for name, rule in TABLE.items():
         if not getattr(rules, name).enabled:
             continue
@@ -144,7 +145,7 @@ def _error_budget(situation: Situation, memory: Memory, rules: Rules, firing: Fi
     share = 100.0 * situation.failed / situation.requests
     severity = _above(share, rule, firing.get(("error_budget", SYSTEM)))
     message = (
-        f"{share:.1f} % of requests failed within {show_duration(rule.within)}, {situation.failed} of "
+        f"{share:.1f} % of users' attempts failed within {show_duration(rule.within)}, {situation.failed} of "
         f"{situation.requests}"
     )
     limit = _limit(rule, severity)

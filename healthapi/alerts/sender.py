@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from itertools import islice
 from typing import Final
 
 from msgspec import Struct
@@ -71,11 +72,25 @@ class Sender:
         self._done = done
         self._now = now
         self._waits = backoff() if waits is None else waits
-        self._queues: dict[str, deque[Parcel]] = {name: deque() for name in channels}
+        self._queues: dict[str, dict[str, Parcel]] = {name: {} for name in channels}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.counts: Counter[tuple[str, Result]] = Counter()
         """Attempts that failed, and messages that were delivered or dropped, by channel."""
         self.tried: dict[str, Tried] = {}
+
+    def adopt(self, channels: Mapping[str, Channel]) -> None:
+        """Send to these channels from now on: those of the same name go on with what waits for them."""
+        for name in self._channels.keys() - channels.keys():
+            self._queues.pop(name).clear()
+            self.tried.pop(name, None)
+            for result in Result:
+                self.counts.pop((name, result), None)
+            task = self._tasks.pop(name, None)
+            if task is not None:
+                task.cancel()
+        for name in channels:
+            self._queues.setdefault(name, {})
+        self._channels = channels
 
     async def put(self, parcel: Parcel) -> None:
         """Take a message to be delivered; one that waits already is the same one. One for no channel is dropped."""
@@ -83,16 +98,13 @@ class Sender:
         if queue is None:
             await self._over(parcel, Result.DROPPED, "there is no such channel any more")
             return
-        if any(one.message.key == parcel.message.key for one in queue):
-            return
-        queue.append(parcel)
+        queue.setdefault(parcel.message.key, parcel)
         task = self._tasks.get(parcel.channel)
         if task is None or task.done():
             self._tasks[parcel.channel] = asyncio.create_task(self._work(parcel.channel), name="alerts")
         if len(queue) > QUEUE:
-            oldest = queue[1]  # the first is under way
-            del queue[1]
-            await self._over(oldest, Result.DROPPED, "too many messages wait")
+            oldest = next(islice(queue, 1, None))  # the first is under way
+            await self._over(queue.pop(oldest), Result.DROPPED, "too many messages wait")
 
     async def test(self, name: str, message: Message) -> Tried:
         """Send a message once, past the queue; tells what came of it. Raises KeyError."""
@@ -115,12 +127,12 @@ class Sender:
     async def _work(self, name: str) -> None:
         queue = self._queues[name]
         while queue:
-            parcel = queue[0]
+            key, parcel = next(iter(queue.items()))
             result = await self._deliver(name, parcel)
             if result is None:
                 queue.clear()  # another sidecar has them by now
                 return
-            queue.popleft()
+            queue.pop(key, None)
             await self._over(parcel, result.result, result.detail)
 
     async def _deliver(self, name: str, parcel: Parcel) -> Tried | None:

@@ -1,15 +1,17 @@
 """Silences: for a while nothing is told of some alerts.
 
 They are kept as a note of their own, since they may be asked of any sidecar of a fleet while one alone looks after the
-alerts. That an alert is over is told all the same to those who were told that it began: what they keep open would stay
-open for ever.
+alerts. It is changed only as it was read, so that none is lost where two are asked for at once.
+
+That an alert is over is told all the same to those who were told that it began: what they keep open would stay open for
+ever.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
@@ -17,11 +19,15 @@ from msgspec import Struct
 
 from healthapi.alerts.alert import Alert
 from healthapi.keeper import Keeper
+from healthapi.store import StoreError
 
 NOTE: Final = "silences"
 
 MOST: Final = 200
 """Silences at a time."""
+
+TRIES: Final = 20
+"""Times that silences are read and written again because others were asked for in between."""
 
 REFRESH: Final = 2.0
 """Seconds after which silences are read again that another sidecar may have been told of."""
@@ -76,7 +82,8 @@ class Silences:
     async def refresh(self, now: float) -> None:
         """Read them again where others may have changed them. Raises StoreError."""
         if self._read_at is None or (self._keeper.fleet and not 0 <= now - self._read_at < REFRESH):
-            await self._read(now)
+            async with self._changing:
+                await self._read(now)
 
     async def add(
         self, now: float, seconds: float, *, rule: str | None = None, subject: str | None = None, comment: str = ""
@@ -90,31 +97,45 @@ class Silences:
         made = Silence(
             id=secrets.token_hex(6), rule=rule, subject=subject, comment=comment, at=now, until=now + seconds
         )
-        async with self._changing:
-            await self._read(now)
-            if len(self._known) >= MOST:
+
+        def begin(known: list[Silence]) -> list[Silence]:
+            if len(known) >= MOST:
                 raise FullError
-            await self._write([*self._known, made])
+            return [*known, made]
+
+        await self._change(now, begin)
         return made
 
     async def end(self, identity: str, now: float) -> Silence | None:
         """End a silence; returns it, None where there is none of that id. Raises StoreError."""
-        async with self._changing:
-            await self._read(now)
-            found = next((one for one in self._known if one.id == identity), None)
-            if found is not None:
-                await self._write([one for one in self._known if one is not found])
-        return found
+        ended: list[Silence] = []
 
-    async def _read(self, now: float) -> None:
+        def end(known: list[Silence]) -> list[Silence]:
+            ended[:] = [one for one in known if one.id == identity]
+            return [one for one in known if one.id != identity]
+
+        await self._change(now, end)
+        return ended[0] if ended else None
+
+    async def _change(self, now: float, change: Callable[[list[Silence]], list[Silence]]) -> None:
+        """Read them, and write what becomes of them; again where others did so in between. Raises StoreError."""
+        async with self._changing:
+            for _ in range(TRIES):
+                was = await self._read(now)
+                changed = change(self._known)
+                if len(changed) == len(self._known):
+                    return
+                if await self._keeper.swap_note(NOTE, was, msgspec.json.encode(changed)):
+                    self._known = changed
+                    return
+        raise StoreError("silences are changed all the time by others; ask again")
+
+    async def _read(self, now: float) -> bytes | None:
         text = await self._keeper.note(NOTE)
         try:
             kept: Iterable[Silence] = msgspec.json.decode(text, type=list[Silence]) if text else ()
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             kept = ()
         self._known = [one for one in kept if one.until > now]
         self._read_at = now
-
-    async def _write(self, silences: list[Silence]) -> None:
-        await self._keeper.put_note(NOTE, msgspec.json.encode(silences))
-        self._known = silences
+        return text

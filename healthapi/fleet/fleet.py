@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -207,9 +207,7 @@ class Fleet:
 
     async def note(self, name: str) -> bytes | None:
         """A small document that the fleet keeps, None where there is none. Raises StoreError."""
-        answer = (await self._link.run([Call(scripts.NOTE, prefix(self._name, 0), (name.encode(),))]))[0]
-        if isinstance(answer, LinkError):
-            raise StoreError(str(answer))
+        answer = await self._noted(name.encode())
         return None if answer is None else bytes(answer)
 
     async def put_note(self, name: str, text: bytes, duty: str, number: int) -> bool:
@@ -218,11 +216,21 @@ class Fleet:
         Raises:
             StoreError: it cannot be kept.
         """
-        words = (name.encode(), text, duty.encode(), str(number).encode())
+        return bool(await self._noted(name.encode(), text, duty.encode(), str(number).encode()))
+
+    async def swap_note(self, name: str, was: bytes | None, text: bytes) -> bool:
+        """Keep a small document in place of what was read; False where it is another one by now.
+
+        Raises:
+            StoreError: it cannot be kept.
+        """
+        return bool(await self._noted(name.encode(), text, b"", b"", was or b""))
+
+    async def _noted(self, *words: bytes) -> Any:
         answer = (await self._link.run([Call(scripts.NOTE, prefix(self._name, 0), words)]))[0]
         if isinstance(answer, LinkError):
             raise StoreError(str(answer))
-        return bool(answer)
+        return answer
 
     # -- what is published -----------------------------------------------------------------------------------------
 

@@ -100,6 +100,7 @@ async def test_what_goes_on_and_what_is_over() -> None:
             "messages": 1,
             "silenced": False,
             "channels": firing["channels"],
+            "inhibited_by": [],
         }
         assert (found["firing"], found["total"], found["here"]) == (1, 1, True)
         port.offline = ()
@@ -199,6 +200,7 @@ async def test_a_silence_ends_by_itself_or_by_post() -> None:
         (b"[]", "the body has to be"),
         ({}, "the body has to be"),
         ({"for": 5}, "the body has to be"),
+        ({"for": "1h", "Subject": "groq"}, "the body has to be"),  # it would silence everything
         ({"for": "soon"}, "for is a duration"),
         ({"for": "0s"}, "for is a duration"),
         ({"for": "31d"}, "for is a duration"),

@@ -25,7 +25,8 @@ class Channel(Protocol):
     async def send(self, message: Message) -> None:
         """Send one message and return when it was taken.
 
-        It may be cancelled at any point, after ten seconds for one, and is never called again before it has ended.
+        It may be cancelled at any point, after ten seconds for one. While it sends one message about an alert it is not
+        asked to send another, but it may be for a message that tries it out.
 
         Raises:
             ChannelError: it was not taken.

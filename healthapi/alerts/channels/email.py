@@ -104,7 +104,8 @@ def mail(message: Message, sender: str, recipients: list[str]) -> EmailMessage:
         f"instance:  {message.instance}",
         f"alert:     {message.id}",
     ]
-    made.set_content("\n".join(lines) + "\n", cte="base64" if not message.message.isascii() else None)
+    text = "\n".join(lines) + "\n"
+    made.set_content(text, cte=None if text.isascii() else "base64")  # not every server takes eight bits
     return made
 
 

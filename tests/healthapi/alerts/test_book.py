@@ -137,6 +137,14 @@ def test_one_trouble_that_worsens_is_one_alert_that_escalates() -> None:
     assert (first.alert.severity, second.alert.severity) == (W, C)
 
 
+def test_its_end_is_told_as_it_was_told() -> None:
+    watch = Watch()
+    watch.pass_by(121, finding(severity=C))
+    watch.pass_by(50, finding(severity=W))
+    assert watch.pass_by(61) == [Reason.RESOLVED]
+    assert watch.told[-1].alert.severity is watch.book.past[0].severity is C
+
+
 def test_what_goes_up_and_down_is_told_to_be_worse_once() -> None:
     watch = Watch()
     told = watch.pass_by(121, finding())

@@ -12,13 +12,14 @@ import msgspec
 import pytest
 
 from breaker.outcome import Status
-from config.alerts import Rule, Rules, Severity
+from config.alerts import Lasting, Rule, Rules, Severity
+from healthapi.alerting import alerting
 from healthapi.alerts import notes
 from healthapi.alerts.channels import channels
 from healthapi.alerts.desk import Desk
 from healthapi.alerts.message import State
 from healthapi.alerts.sender import Result
-from healthapi.alerts.situation import Situation, gather
+from healthapi.alerts.situation import Opened, Situation, gather
 from healthapi.store import StoreError
 from tests.healthapi.admin_world import World
 from tests.healthapi.alerts.found import situation
@@ -94,6 +95,19 @@ async def test_an_outage_is_one_alert_and_one_resolved_message() -> None:
         shown = await office.desk.shown()
         assert shown.active == []
         assert [one.results for one in shown.past] == [{"ops": "delivered"}]
+        await office.close()
+
+
+async def test_health_is_told_by_whoever_looks_after_alerts() -> None:
+    async with http_sink() as sink:
+        office = Office(sink)
+        assert office.desk.health is None
+        await office.world.keeper.flush()
+        await office.pass_by(1)
+        assert office.desk.health == 100.0
+        assert alerting(office.desk).health == 100.0
+        await office.desk._leave()
+        assert office.desk.health is None
         await office.close()
 
 
@@ -312,6 +326,90 @@ async def test_notes_are_small_documents() -> None:
         await office.close()
 
 
+async def test_who_takes_over_goes_on_with_what_is_pending(tmp_path: Path) -> None:
+    async with http_sink() as sink:
+        path = str(tmp_path / "detour.db")
+        rules = Rules(provider_offline=Rule(for_=600.0, channels=("ops",)))
+        office = Office(sink, path, rules)
+        await office.world.keeper.flush()
+
+        async def no_models(within: float) -> Situation:
+            return situation(0, 0, at=office.world.now, offline=("groq",))
+
+        for _ in range(599):
+            office.world.now += 1
+            await office.desk.tick(no_models)
+        now = office.world.now
+        await office.world.close()  # killed: the desk is not asked to stop
+        office = Office(sink, path, rules)
+        office.world.now = now + 15
+        await office.world.keeper.flush()
+        office.offline = ("groq",)
+        await office.pass_by(1)
+        await until(lambda: sink.posted)
+        await office.close()
+
+
+async def test_breakers_that_nobody_looked_at_for_a_while_may_have_closed_meanwhile() -> None:
+    async with http_sink() as sink:
+        office = Office(sink, rules=Rules(breaker_open=Lasting(for_=0.0)))
+        await office.world.keeper.flush()
+        opened = office.world.now
+
+        async def open_(within: float) -> Situation:
+            return situation(at=office.world.now, open=(Opened("groq", opened, "x"),))
+
+        await office.desk.tick(open_)
+        office.world.now += 400
+        opened = office.world.now - 10
+        await office.desk.tick(open_)
+        assert (await office.desk.shown()).active == []
+        office.world.now += 100
+        opened += 100  # a trial failed
+        await office.desk.tick(open_)
+        office.world.now += 100
+        await office.desk.tick(open_)
+        office.world.now += 100
+        await office.desk.tick(open_)
+        assert [one.rule for one in (await office.desk.shown()).active] == ["breaker_open"]
+        await office.close()
+
+
+async def test_a_message_that_arrives_while_it_ends_is_not_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with http_sink() as sink:
+        path = str(tmp_path / "detour.db")
+        office = Office(sink, path)
+        keeper = office.world.keeper
+        await keeper.flush()
+        office.offline = ("groq",)
+        await office.pass_by(120)
+        put, held = keeper.put_note, asyncio.Event()
+
+        async def slow(*words: Any) -> bool:
+            if sink.posted:
+                held.set()
+                await asyncio.sleep(60)
+            return await put(*words)
+
+        monkeypatch.setattr(keeper, "put_note", slow)
+        await office.pass_by(1)
+        await asyncio.wait_for(held.wait(), 20)
+        monkeypatch.setattr(keeper, "put_note", put)
+        now = office.world.now
+        await office.close()
+        office = Office(sink, path)
+        office.world.now = now + 1
+        await office.world.keeper.flush()
+        office.offline = ("groq",)
+        await office.pass_by(10)
+        await asyncio.sleep(0.1)
+        assert len(sink.posted) == 1
+        assert [one.results for one in (await office.desk.shown()).active] == [{"ops": "delivered"}]
+        await office.close()
+
+
 async def test_attempts_of_a_real_world_become_an_alert() -> None:
     """From outcomes to a message: nothing in between is made up."""
     async with http_sink() as sink:
@@ -335,4 +433,25 @@ async def test_attempts_of_a_real_world_become_an_alert() -> None:
             await office.desk.tick(look)
         await until(lambda: len(office.told) == 2)
         assert office.told == [("firing", "groq"), ("resolved", "groq")]
+        await office.close()
+
+
+async def test_other_rules_and_channels_hold_for_alerts_that_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    async with http_sink() as dead, http_sink() as sink:
+        dead.answers = [500] * 1000
+        office = Office(dead)
+        await office.world.keeper.flush()
+        office.offline = ("groq",)
+        await office.pass_by(125)
+        await until(lambda: dead.posted)
+        settings = World(CONFIG.format(url=sink.url)).config.settings.alerts.channels
+        office.desk.adopt(Rules(provider_offline=Rule(channels=("dev",))), channels({"dev": settings["dev"]}))
+        assert office.desk.channels == ("dev",)
+        assert office.desk._parcels == []
+        assert "channels that are gone" in caplog.text
+        office.offline = ()
+        await office.pass_by(300)
+        await until(lambda: len(sink.posted) == 1)
+        assert [one["state"] for one in sink.documents] == ["resolved"], "of the alert that began before"
+        assert {name for name, _ in alerting(office.desk).messages} == {"dev"}
         await office.close()

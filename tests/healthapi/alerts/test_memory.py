@@ -42,6 +42,9 @@ def test_since_when_breakers_are_not_closed() -> None:
     assert memory.take(NOW + 90, None, [("groq", NOW + 90)], 3600)
     assert memory.open_since("groq", NOW + 90) == NOW + 90
     assert memory.open_since("never seen", NOW) == NOW
+    memory.begin_again()
+    assert memory.take(NOW + 900, None, [("groq", NOW + 880)], 3600)
+    assert memory.open_since("groq", NOW + 880) == NOW + 880, "nobody knows that it was not closed in between"
 
 
 def test_it_can_be_kept() -> None:

@@ -8,8 +8,8 @@ import pytest
 from config.alerts import Budget, Drop, Lasting, Rule, Rules, Severity, Threshold
 from healthapi.alerts.memory import Memory, Minute
 from healthapi.alerts.message import SUBJECT, TEXT
-from healthapi.alerts.rules import MANY, TABLE, Finding, find, policy
-from healthapi.alerts.situation import Opened, Refusal, Situation
+from healthapi.alerts.rules import TABLE, Finding, find, policy
+from healthapi.alerts.situation import MANY, Opened, Refusal, Situation
 from tests.healthapi.alerts.found import NOW, situation
 
 W, C = Severity.WARNING, Severity.CRITICAL
@@ -186,7 +186,7 @@ def test_more_than_five_percent_of_requests_failed(
 
 def test_the_error_budget_says_of_how_many() -> None:
     (one,) = found("error_budget", situation(failed=6, requests=100))
-    assert one.message == "6.0 % of requests failed within 15m, 6 of 100"
+    assert one.message == "6.0 % of users' attempts failed within 15m, 6 of 100"
     assert (one.value, one.threshold) == (6, 5)
 
 
@@ -225,6 +225,12 @@ def test_of_very_many_only_some_are_looked_at_and_nothing_is_said_of_the_others(
     assert made.unknown == {"critical_model"}
     now = situation(unhealthy=now.unhealthy[:-1])
     assert not find(now, Memory(), Rules(), {}).unknown
+
+
+def test_of_breakers_that_were_not_looked_at_nothing_is_said() -> None:
+    made = find(situation(open=(Opened("groq", 0, "x"),), unseen=frozenset({"breaker_open"})), Memory(), Rules(), {})
+    assert list(made.found) == [("breaker_open", "groq")]
+    assert made.unknown == {"breaker_open"}
 
 
 def test_every_rule_has_settings_and_every_setting_a_rule() -> None:

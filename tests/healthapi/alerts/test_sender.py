@@ -183,6 +183,20 @@ async def test_to_stop_is_to_let_go_at_once() -> None:
         await until(lambda: desk.done)
 
 
+async def test_a_queue_goes_on_after_its_task_came_to_harm() -> None:
+    async with http_sink() as sink:
+        desk = Desk(ops=sink)
+        sink.silent = True
+        await desk.put("ops", 1)
+        await until(lambda: sink.posted)
+        desk.sender._tasks["ops"].cancel()
+        await until(lambda: desk.sender._tasks["ops"].done())
+        sink.silent = False
+        await desk.put("ops", 1)
+        await until(lambda: desk.done)
+        assert desk.done == [("ops", "k1", Result.DELIVERED)]
+
+
 class Broken:
     """A channel with a bug."""
 
@@ -210,3 +224,23 @@ async def test_a_test_goes_past_the_queue_and_is_sent_once() -> None:
         assert desk.done == []
         with pytest.raises(KeyError):
             await desk.sender.test("gone", message())
+
+
+async def test_other_channels_take_over_what_waits_and_those_that_are_gone_end() -> None:
+    async with http_sink() as old, http_sink() as new:
+        old.answers = [500] * 1000
+        desk = Desk(ops=old, gone=old)
+        desk.sender._waits = (0.05,) * 100
+        await desk.put("ops")
+        await desk.put("gone")
+        await until(lambda: len(old.posted) >= 4)
+        desk.sender.adopt(Desk(ops=new, fresh=new).sender._channels)
+        await desk.put("fresh", 2)
+        await until(lambda: len(desk.done) == 2)
+        assert sorted(desk.done) == [("fresh", "k2", Result.DELIVERED), ("ops", "k1", Result.DELIVERED)]
+        assert {name for name, _ in desk.sender.counts} == {"ops", "fresh"}
+        assert set(desk.sender.tried) == {"ops", "fresh"}
+        posted = len(old.posted)
+        await asyncio.sleep(0.2)
+        assert len(old.posted) == posted
+        await desk.sender.stop()

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from breaker.outcome import Blame, Kind, Status
-from healthapi.alerts.situation import EVERYTHING, Opened, Refusal, Situation, gather
+from healthapi.alerts import situation
+from healthapi.alerts.message import SUBJECT
+from healthapi.alerts.situation import EVERYTHING, Opened, Refusal, Share, Situation, gather
 from healthapi.keeper import Keeper
 from healthapi.keys import KeyLog
 from healthapi.spend import Spend
@@ -76,6 +78,53 @@ async def test_users_requests_of_the_last_minutes() -> None:
     assert (found.failed, found.requests) == (2, 8)
 
 
+async def test_what_of_it_is_whose() -> None:
+    world = World(GONE)
+    for model, status in (("llama", Status.ERROR), ("a", Status.SUCCESS)):
+        for _ in range(5):
+            world.attempt("groq", model, status)
+    for _ in range(7):
+        world.attempt("openrouter", "b")
+    found = await seen(world)
+    assert found.shares == {
+        "groq": Share(known=2, healthy=1, requests=10, failed=5),
+        "openrouter": Share(requests=7),
+        "groq/llama": Share(known=1, healthy=0, requests=5, failed=5),
+    }
+    assert (found.known, found.healthy, found.requests, found.failed) == (2, 1, 17, 5)
+    assert [one.name for one in found.open] == ["groq/llama"]
+    for without in (["groq"], ["groq/llama"]):
+        other = found.without(without)
+        assert (other.known, other.healthy, other.requests, other.failed) == (2, 2, 17, 0)
+        assert (other.unhealthy, other.open) == ((), ())
+    assert found.without(["openrouter", "gro", "groq/llam", "nobody"]) == found
+
+
+async def test_of_very_many_the_first_by_name_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(situation, "MANY", 3)
+    world = World(GONE.replace("[groq/llama]", "[groq/m0, groq/m1, groq/m2, groq/m3, groq/m4, groq/m5]"))
+    for model in ("m5", "m1", "m3", "m0", "m4", "m2"):
+        for _ in range(5):
+            world.attempt("groq", model, Status.ERROR)
+        world.now += 1
+    world.registry.open("openrouter", None, world.monotonic, 600)
+    found = await seen(world)
+    assert found.unhealthy == ("groq/m0", "groq/m1", "groq/m2", "groq/m3"), "one more, so that it shows that there are"
+    assert [one.name for one in found.open] == ["groq", "openrouter", "groq/m0"], "providers first"
+    assert found.unseen == {"breaker_open"}
+
+
+async def test_names_are_made_harmless_before_anything_is_remembered_of_them() -> None:
+    world = World(GONE.replace("[groq/llama]", f"['groq/{'x' * 250}']"))
+    hostile = "a\nb\u202e<!channel>" + "y" * 5000
+    for _ in range(5):
+        world.attempt("groq", hostile, Status.ERROR)
+    found = await seen(world)
+    (one,) = found.open
+    assert one.name.startswith("groq/a?b?<!channel>yyy")
+    assert len(one.name) == SUBJECT
+
+
 async def test_breakers_that_are_not_closed() -> None:
     world = World(GONE)
     world.now += 50
@@ -105,6 +154,7 @@ async def test_keys_in_use_that_are_refused(status: int, refused: bool) -> None:
     found = await seen(world)
     assert found.refused == ((Refusal("groq", status, False),) if refused else ())
     assert found.open == (), "a key's breaker is not the provider's"
+    assert found.unseen == frozenset()
 
 
 async def test_a_configured_key_that_is_refused() -> None:
@@ -127,7 +177,7 @@ class Away(Keeper):
 
     @property
     def trouble(self) -> str | None:
-        return "redis://user:canary@host/0 refused"
+        return "redis://user:can@ary/canary@host/0 refused"
 
 
 @pytest.mark.parametrize(("stale", "surveyed"), [(None, False), (61.0, False), (30.0, True)])
