@@ -11,7 +11,7 @@ import json
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from healthapi.claim import Claim, Leave, Refusal
 from healthapi.keeper import Keeper
@@ -125,10 +125,11 @@ class Claims:
         if wanted.models_per_minute and wanted.model not in recent and len(recent) >= wanted.models_per_minute:
             return Refusal.PACED
         caps = ((ALL, wanted.cap), (wanted.provider, wanted.own_cap))
-        full = [name for name, cap in caps if not self._spend.sum(name).fits(cap, wanted.tokens)]
-        for name in full:
-            self._spend.refuse(name)
-        return Refusal.CAPPED if full else None
+        for name, cap in caps:
+            if not self._spend.sum(name).affords(cap, wanted.tokens):
+                self._spend.refuse(name)
+        fits = all(self._spend.sum(name).fits(cap, wanted.tokens) for name, cap in caps)
+        return None if fits else Refusal.CAPPED
 
     async def _bring_back(self) -> None:
         """Hear what is kept, once. Raises StoreError."""
@@ -141,10 +142,20 @@ class Claims:
             return
         text = await self._keeper.note(NOTE)
         if text is not None:
-            kept = json.loads(text)
-            self._spend.hear(kept["day"], {name: Sum(*counted) for name, counted in kept["spent"].items()})
-            self._claimed.update(((provider, model), at) for provider, model, at in kept["claims"])
+            try:
+                self._take(json.loads(text))
+            except (ValueError, TypeError, LookupError, AttributeError):
+                _LOG.warning("what probes have spent today cannot be read, and is counted from nothing")
         self._known = True
+
+    def _take(self, kept: Any) -> None:
+        day, claimed = kept["day"] + 0, {(provider, model): at + 0.0 for provider, model, at in kept["claims"]}
+        sums = {
+            name: Sum(int(requests), int(tokens), refused)
+            for name, (requests, tokens, refused) in kept["spent"].items()
+        }
+        self._spend.hear(day, sums)
+        self._claimed.update(claimed)
 
     async def _keep(self) -> None:
         """Have it outlive this process, as far as the store takes it: its trouble is told elsewhere."""

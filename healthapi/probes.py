@@ -7,8 +7,10 @@ from typing import Final
 
 from msgspec import UNSET, Struct, UnsetType
 
+from config.watched import WatchedFiles
 from healthapi.admin import Admin, Call
 from healthapi.answer import Answer, flag
+from healthapi.certified import standing
 from healthapi.errors import ErrorDetail, Problem, document
 from healthapi.replies import Reply, reply
 
@@ -54,8 +56,8 @@ async def livez(admin: Admin, call: Call) -> Reply:
 async def readyz(admin: Admin, call: Call) -> Reply:
     """Whether the process takes traffic: 503 while draining or while a listener is down, 200 otherwise.
 
-    With `?verbose` also what was looked at. Trouble with the store, warnings about the configuration and a late event
-    loop are told there and never make the process unready.
+    With `?verbose` also what was looked at. Trouble with the store, warnings about the configuration, a changed one
+    that cannot be used and a late event loop are told there and never make the process unready.
     """
     checks = _checks(admin)
     failed = next((check for check in checks if check.required and not check.ok), None)
@@ -71,7 +73,7 @@ def _checks(admin: Admin) -> list[Check]:
     draining = admin.draining()
     trouble = admin.keeper.trouble
     warnings = admin.config.warnings
-    worst = admin.lag.worst
+    worst, stuck = admin.lag.worst, admin.reloads.trouble
     return [
         Check("traffic", not draining, True, "draining: no new connections" if draining else "taken"),
         *(
@@ -80,5 +82,12 @@ def _checks(admin: Admin) -> list[Check]:
         ),
         Check("store", trouble is None, False, "ok" if trouble is None else _USERINFO.sub("***@", trouble)),
         Check("config", not warnings, False, "; ".join(warnings) or "no warnings"),
+        Check("reload", stuck is None, False, stuck or "in force as the file says"),
+        *(Check(f"files {file.name}", *_files(admin, file)) for file in admin.files),
         Check("event_loop", worst < LAG_LIMIT, False, f"at most {worst * 1000:.0f} ms late in the last minute"),
     ]
+
+
+def _files(admin: Admin, file: WatchedFiles) -> tuple[bool, bool, str]:
+    well, detail = standing(file, admin.now())
+    return well, False, detail

@@ -49,6 +49,14 @@ class Probing:
         self.tokens: dict[str, int] = {}
         """What they cost, by provider."""
 
+    def adopt(self, config: Config) -> None:
+        """Go on with another configuration; tiers are told anew at the next look."""
+        self._config = config
+        self.spend.adopt(config)
+        self._renewed = None
+        self.results = {key: count for key, count in self.results.items() if key[0] in config.providers}
+        self.tokens = {name: count for name, count in self.tokens.items() if name in config.providers}
+
     def start(self) -> None:
         """Have tiers and spending heard of again and again, from the keeper's start on."""
         self._keeper.every(REFRESH, self.refresh)
@@ -125,7 +133,8 @@ class Probing:
     async def sent(self, leave: Leave, provider: str, model: str, result: str, tokens: int, claimed: int) -> None:
         """Hear that a probe was sent, what it came to and cost, and how much had been claimed for it."""
         self._count(provider, result)
-        self.tokens[provider] = self.tokens.get(provider, 0) + tokens
+        if provider in self._config.providers:
+            self.tokens[provider] = self.tokens.get(provider, 0) + tokens
         await self._claims.correct(leave, provider, model, 0, tokens - claimed)
 
     async def not_sent(self, leave: Leave, provider: str, model: str, reason: str, claimed: int) -> None:
@@ -139,4 +148,6 @@ class Probing:
 
     def _count(self, provider: str, result: str) -> None:
         key = (provider, result)
+        if provider not in self._config.providers:  # it has just gone
+            return
         self.results[key] = self.results.get(key, 0) + 1

@@ -20,7 +20,7 @@ ALL: Final = ""
 
 
 class Sum(Struct):
-    """What was spent. `refused`: the last probe that was to be sent did not fit in."""
+    """What was spent. `refused`: the last probe that was to be sent and costs tokens did not fit in."""
 
     requests: int = 0
     tokens: int = 0
@@ -30,9 +30,13 @@ class Sum(Struct):
         """Whether no more probes are sent under this cap."""
         return self.refused or self.requests >= cap.requests or self.tokens >= cap.tokens
 
+    def affords(self, cap: Cap, tokens: int) -> bool:
+        """Whether there are so many tokens left; what costs none needs none."""
+        return not tokens or self.tokens + tokens <= cap.tokens
+
     def fits(self, cap: Cap, tokens: int) -> bool:
-        """Whether there is room for one more of so many tokens; one that costs none needs none."""
-        return self.requests < cap.requests and (not tokens or self.tokens + tokens <= cap.tokens)
+        """Whether there is room for one more of so many tokens."""
+        return self.requests < cap.requests and self.affords(cap, tokens)
 
 
 class ProviderSpend(Struct, frozen=True):
@@ -71,6 +75,10 @@ class Spend:
         """Days since 1970-01-01."""
         self.turn()
 
+    def adopt(self, config: Config) -> None:
+        """Go on with the caps of another configuration."""
+        self._config = config
+
     def turn(self) -> None:
         """Begin a new day if one has begun. A clock set back by hours is no new day."""
         today = int(self._wall() // DAY)
@@ -98,10 +106,11 @@ class Spend:
             one = self._sums.setdefault(name, Sum())
             one.requests = max(one.requests + requests, 0)
             one.tokens = max(one.tokens + tokens, 0)
-            one.refused = False
+            if requests > 0 and tokens > 0:
+                one.refused = False
 
     def refuse(self, name: str) -> None:
-        """Take note of a probe that does not fit in at a provider, or in all."""
+        """Take note of a probe for which there are not enough tokens left at a provider, or in all."""
         self._sums.setdefault(name, Sum()).refused = True
 
     def hear(self, day: int, sums: Mapping[str, Sum]) -> None:

@@ -18,6 +18,11 @@ from healthapi.turns import turns
 
 _LONGEST: Final = SPANS[-1]
 
+SKEW: Final = 60.0
+"""Seconds by which the clocks of a fleet may differ. What was heard of later than that was heard of before a clock was
+set back, nobody knows when: its target is not left alone until then.
+"""
+
 
 class Subject(Struct, frozen=True):
     """A target that is probed.
@@ -62,8 +67,9 @@ async def subjects(
         how = config.probing(*key, tiers.of(config, *key))
         fails = failing(record, how.interval, now)
         if fails or key in config.targets or record.sums().successes:
-            interval = min(how.interval, config.providers[record.provider].probes.failing) if fails else how.interval
-            found.append(Subject(*key, interval, how.timeout, how.max_tokens, record.updated_at, fails))
+            interval = min(how.interval, config.again(record.provider)) if fails else how.interval
+            last = record.updated_at if record.updated_at <= now + SKEW else None
+            found.append(Subject(*key, interval, how.timeout, how.max_tokens, last, fails))
     async for key in turns(sorted(config.targets - known)):
         if config.probed(*key) and not key[1].startswith("~"):
             how = config.probing(*key, tiers.of(config, *key))

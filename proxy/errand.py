@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, structs
 
+from breaker.outcome import Blame, Neutral, Verdict
 from proxy.paths import DIALECTS, Endpoint
 from proxy.probe import Asks
 
 if TYPE_CHECKING:
-    from breaker.outcome import Verdict
     from breaker.permit import Rejection
+    from config.effective import Provider
     from config.settings import Timeouts
     from proxy.asked import Asked
 
@@ -31,7 +32,7 @@ QUESTIONS: Final = {dialect: Endpoint("question", dialect, False, True, "none") 
 
 
 class Errand(Struct, eq=False):
-    """One probe of `model`, which has `timeout` seconds.
+    """One probe of `model`, which has `timeout` seconds. `at` is its provider where that is asked at another host.
 
     `rejection` says why no attempt was made, `verdict` what it was found to be; one of them at most. `sent` says that
     the request left to its last byte, `answer` is the body that came back (its beginning, where it is very long).
@@ -40,6 +41,7 @@ class Errand(Struct, eq=False):
     model: str
     asks: Asks
     timeout: float
+    at: Provider | None = None
     rejection: Rejection | None = None
     verdict: Verdict | None = None
     sent: bool = False
@@ -66,10 +68,17 @@ class Errand(Struct, eq=False):
         """Whether nothing of the answer was left out."""
         return len(self.answer) <= KEPT
 
-    def settled(self, verdict: Verdict, *, sent: bool) -> None:
-        """Hear what it came to."""
+    def settled(self, verdict: Verdict, *, sent: bool) -> Verdict:
+        """Hear what it came to; how that is to be recorded.
+
+        What is wrong with another host than the provider's says nothing of the provider.
+        """
+        if self.at is not None and verdict.blame in (Blame.TARGET, Blame.PROVIDER):
+            message = f"{self.at.origin.host}, which was asked in its place: {verdict.message}"
+            verdict = Verdict(Neutral.CALLER_ERROR, message=message, http_status=verdict.http_status)
         self.verdict = verdict
         self.sent = sent
+        return verdict
 
 
 def word() -> bytes:

@@ -22,7 +22,9 @@ def lacks(asks: Asks, model: str, body: bytes, dialect: str) -> InBandError | No
     if not page.names:
         return UNREADABLE
     known = model in page.names or model.partition(":")[0] in page.names
-    return None if known else UNLISTED
+    if known:
+        return None
+    return UNREADABLE if page.more else UNLISTED  # it may stand on another page
 
 
 def spent(body: bytes) -> int | None:

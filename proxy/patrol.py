@@ -12,6 +12,7 @@ from proxy.watchman import Watchman
 
 if TYPE_CHECKING:
     from breaker.transition import Transition
+    from config.effective import Config
     from proxy.plane import DataPlane
 
 
@@ -23,21 +24,33 @@ class Patrol:
         config, registry = plane.config, plane.registry
         self._health = health
         self._prober = Prober(plane)
-        purse = Purse(config, health, self._prober, now)
-        self._watchman = Watchman(config, registry, health, purse, now, plane.wall)
-        self._trials = Trials(config, registry, health, purse, now)
-        able = [provider for provider in config.providers.values() if provider.configured]
-        self.active = any(one.probes.enabled for one in able) or any(one.enabled for one in config.probes.values())
+        self._purse = Purse(config, health, self._prober, now)
+        self._watchman = Watchman(config, registry, health, self._purse, now, plane.wall)
+        self._trials = Trials(config, registry, health, self._purse, now)
+        self._began = self._started = False
+        self.active = _anything(config)
         """Whether there is anything to do."""
 
     def start(self) -> None:
         """Begin."""
-        if self.active:
+        self._began = True
+        if self.active and not self._started:
+            self._started = True
             self._watchman.start()
             self._trials.start()
 
+    def adopt(self, config: Config) -> None:
+        """Go on with another configuration. Where it has no probes, the rounds go on and lead to nobody."""
+        self._purse.adopt(config)
+        self._watchman.adopt(config)
+        self._trials.adopt(config)
+        self.active = _anything(config)
+        if self._began:
+            self.start()
+
     async def stop(self) -> None:
         """Send no more, and end what is under way without a verdict."""
+        self._began = False
         self._prober.stop()
         self._health.forgo()
         await self._watchman.stop()
@@ -47,3 +60,8 @@ class Patrol:
         """Hear of a breaker's move, on the way of a request."""
         if self.active:
             self._trials.moved(transition)
+
+
+def _anything(config: Config) -> bool:
+    able = any(one.probes.enabled for one in config.providers.values() if one.configured)
+    return able or any(one.enabled for one in config.probes.values())

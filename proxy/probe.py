@@ -3,6 +3,10 @@
 A model that does not answer in text (images, speech, video, vectors), or only for a price, is never asked to generate:
 the provider's list of models is read instead, where it has one entry per model that entry, and at fal's queue the
 status of a request that nobody made. What has no free question is not probed.
+
+fal's synchronous host has none: whatever it is sent reaches the application, which may have to be started for it. Its
+models are the queue's, for the same keys, so the queue is asked about them too: it tells of the key and of the
+application, and nothing of the host, so what it says proves no open breaker right and its own trouble says nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
-from config.catalog import CATALOG
+from config.catalog import known as known_of
 
 if TYPE_CHECKING:
     from config.effective import Provider
@@ -30,6 +34,9 @@ NO_REQUEST: Final = "00000000-0000-4000-8000-000000000000"
 
 LIMIT_FIELD: Final = "max_tokens"
 """What the OpenAI dialect calls the most tokens of an answer, unless the catalog knows better."""
+
+_FOLDERS: Final = frozenset(("workflows", "comfy"))
+"""What the names of some of fal's applications begin with, before their owner."""
 
 _NO_NAMES: Final = frozenset(("", ".", ".."))
 """Segments of a path that name nothing: no model is called so."""
@@ -56,6 +63,8 @@ class Asks(enum.StrEnum):
     """What is known of the model: alive is what is known."""
     QUEUE = "queue"
     """How a request that nobody made is doing: alive is what knows that there is none."""
+    ELSEWHERE = "elsewhere"
+    """The same, of another host of the vendor's."""
 
 
 class Shape(Struct, frozen=True):
@@ -89,11 +98,12 @@ def never_generates(model: str) -> bool:
 
 
 def _openai(provider: Provider, model: str, most: int) -> Shape | None:
-    known = CATALOG.get(provider.name)
+    known = known_of(provider.name, provider.origin.host)
     if known is not None and not known.chat:
         return None
     if never_generates(model):
-        return None if provider.list_path is None else Shape("GET", provider.list_path, asks=Asks.LIST)
+        here = provider.list_path is not None and provider.list_origin is None
+        return Shape("GET", provider.list_path or "", asks=Asks.LIST) if here else None
     limit = known.limit_field if known is not None else LIMIT_FIELD
     document = {"model": model, "messages": _messages(), limit: most}
     return _generation(f"{provider.prefix}/chat/completions", document, most)
@@ -127,12 +137,16 @@ def _gemini(provider: Provider, model: str, most: int) -> Shape:
 
 
 def _fal(provider: Provider, model: str, _most: int) -> Shape | None:
-    """At the queue a request belongs to the application, which is the first two parts of a model's name."""
-    known = CATALOG.get(provider.name)
-    if known is None or not known.queue:
+    """At the queue a request belongs to the application: the first two parts of a model's name, in a folder three."""
+    known = known_of(provider.name, provider.origin.host)
+    at, asks = provider.queue, Asks.ELSEWHERE
+    if known is not None and known.queue:
+        at, asks = provider, Asks.QUEUE
+    if at is None:
         return None
-    application = "/".join(_quoted(part) for part in model.strip("/").split("/")[:2])
-    return Shape("GET", f"{provider.prefix}/{application}/requests/{NO_REQUEST}/status", asks=Asks.QUEUE)
+    parts = model.strip("/").split("/")
+    application = "/".join(_quoted(part) for part in parts[: 3 if parts[0] in _FOLDERS else 2])
+    return Shape("GET", f"{at.prefix}/{application}/requests/{NO_REQUEST}/status", asks=asks)
 
 
 def _quoted(name: str) -> str:

@@ -18,7 +18,7 @@ from proxy import errand as errands
 from proxy.errand import Errand
 from proxy.evidence import spent
 from proxy.inband import complaint
-from proxy.probe import Shape, shape
+from proxy.probe import Asks, Shape, shape
 
 if TYPE_CHECKING:
     from breaker.outcome import Verdict
@@ -83,7 +83,8 @@ class Prober:
         made = shape(known, model, max_tokens)
         if made is None:
             return Probed(None, f"nothing can be asked of {provider} about it without a price")
-        errand, word = Errand(model, made.asks, timeout), errands.word()
+        at = known.queue if made.asks is Asks.ELSEWHERE else None
+        errand, word = Errand(model, made.asks, timeout, at), errands.word()
         return _probed(errand, made, await self._send(errand, word, _request(made, word, known, config)))
 
     def stop(self) -> None:

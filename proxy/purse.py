@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from msgspec import Struct
 
 from breaker.outcome import Neutral, Status
-from proxy.probe import shape
+from proxy.probe import Asks, Shape, shape
 
 if TYPE_CHECKING:
     from config.effective import Config
@@ -23,6 +23,9 @@ PROMPT: Final = 16
 
 UNASKED: Final = "unasked"
 """Why a target is left alone of which nothing can be asked for next to nothing."""
+
+UNSENT: Final = "unsent"
+"""Why nothing is known of a probe, which may have been sent all the same."""
 
 LATE: Final = 2.0
 """Seconds after which leave is of no use any more: this process was held up, and another one may have taken over."""
@@ -92,31 +95,32 @@ class Purse:
         self._now = now
         self._said: set[tuple[str, str]] = set()
 
-    def price(self, provider: str, model: str, max_tokens: int) -> int | None:
-        """The most tokens that a probe can cost, None where nothing can be asked."""
-        known = self._config.providers.get(provider)
-        made = None if known is None else shape(known, model, max_tokens)
-        if made is None:
-            return None
-        return made.tokens + PROMPT if made.tokens else 0
+    def adopt(self, config: Config) -> None:
+        """Go on with another configuration."""
+        self._config = config
 
     def affordable(self, provider: str, model: str) -> bool:
-        """Whether a probe of a target is allowed and, as far as is known, fits into the day."""
+        """Whether a target may be tried out by a probe: one is allowed, asks it itself and fits into the day."""
         if not self._config.probed(provider, model):
             return False
         _, max_tokens = self._health.how(provider, model)
-        price = self.price(provider, model, max_tokens)
-        return price is not None and self._health.fits(provider, price)
+        made = self._shape(provider, model, max_tokens)
+        return made is not None and made.asks is not Asks.ELSEWHERE and self._health.fits(provider, _price(made))
+
+    def _shape(self, provider: str, model: str, max_tokens: int) -> Shape | None:
+        known = self._config.providers.get(provider)
+        return None if known is None else shape(known, model, max_tokens)
 
     async def send(
         self, provider: str, model: str, limit: float, max_tokens: int, interval: float = 0.0, number: int = 0
     ) -> Paid:
         """Send one probe, within `limit` seconds. `interval` and `number` as in `Health.claim`."""
         health = self._health
-        price = self.price(provider, model, max_tokens)
-        if price is None:
+        made = self._shape(provider, model, max_tokens)
+        if made is None:
             health.skipped(provider, UNASKED)
             return Paid(UNASKED)
+        price = _price(made)
         asked = self._now()
         leave = await health.claim(provider, model, price, interval, number)
         if isinstance(leave, str):
@@ -129,8 +133,8 @@ class Purse:
             await health.not_sent(leave, provider, model, probed.rejected, price)
             return Paid(probed.rejected)
         if probed.status is None:  # whether anything was sent is not certain: what was claimed stays spent
-            await health.sent(leave, provider, model, "unsent", price, price)
-            return Paid("unsent")
+            await health.sent(leave, provider, model, UNSENT, price, price)
+            return Paid(UNSENT)
         await health.sent(leave, provider, model, probed.status, probed.tokens, price)
         if probed.status is Neutral.CALLER_ERROR:
             self._say(provider, model, probed.reason)
@@ -145,3 +149,8 @@ class Purse:
             self._said.add(key)
             extra = {"target": f"{provider}/{model}"}
             _LOG.warning("a probe was refused as wrong, and says nothing: %s", reason, extra=extra)
+
+
+def _price(made: Shape) -> int:
+    """The most tokens that a probe can cost."""
+    return made.tokens + PROMPT if made.tokens else 0

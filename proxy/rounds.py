@@ -79,19 +79,17 @@ def share(provider: str, model: str, last: float | None) -> float:
     return int.from_bytes(digest) / 2**32
 
 
-def due_at(subject: Subject, since: float, spread: float, later: Mapping[Key, float]) -> float:
-    """When a target is due; `later` says of some before when they are not.
+def due_at(subject: Subject, since: float, spread: float) -> float:
+    """When a target is due, in Unix time.
 
     Those of which nothing was ever heard are due within `spread` seconds from when their prober began, `since`.
     """
     last = subject.last
     if last is None:
-        due = since + share(subject.provider, subject.model, last) * min(JITTER * subject.interval, spread)
-    elif subject.failing:
-        due = last + subject.interval
-    else:
-        due = last + subject.interval * (1 + JITTER * share(subject.provider, subject.model, last))
-    return max(due, later.get((subject.provider, subject.model), due))
+        return since + share(subject.provider, subject.model, last) * min(JITTER * subject.interval, spread)
+    if subject.failing:
+        return last + subject.interval
+    return last + subject.interval * (1 + JITTER * share(subject.provider, subject.model, last))
 
 
 def choose(
@@ -103,7 +101,7 @@ def choose(
 ) -> list[Subject]:
     """The next round, at most `most` of those that are due (each with its time), the most patient first.
 
-    `sent` are the probes of the last minute and of the providers' pauses.
+    `sent` are the probes of the last minute and of the providers' pauses. All times are of one clock.
     """
     waiting = sorted([((at - now) / one.interval, one.provider, one.model, one) for at, one in due], key=_PATIENCE)
     chosen: list[Subject] = []
@@ -120,6 +118,13 @@ def choose(
 
 
 _PATIENCE: Final = itemgetter(0, 1, 2)
+
+
+def room_at(now: float, limits: Mapping[str, Limits], sent: Iterable[Sent]) -> float:
+    """When a provider that takes no more now may take one again."""
+    known = [(one.at, limits[one.provider]) for one in sent if one.provider in limits]
+    ends = (at + wait for at, found in known for wait in (MINUTE, found.pause))
+    return min((end for end in ends if end > now), default=now)
 
 
 class _Room:

@@ -52,17 +52,21 @@ class Trials:
         self, config: Config, registry: Registry, health: Health, purse: Purse, now: Callable[[], float]
     ) -> None:
         """Pay from `purse`."""
-        self._config = config
+        self.adopt(config)
         self._registry = registry
         self._health = health
         self._purse = purse
         self._now = now
         self._wake = asyncio.Event()
-        self._keys = {name: key_of(provider) for name, provider in config.providers.items()}
         self._out: dict[Breaker, asyncio.Task[None]] = {}
         self._later: dict[Breaker, float] = {}
         self._task: asyncio.Task[None] | None = None
         registry.lent(self._lent)
+
+    def adopt(self, config: Config) -> None:
+        """Go on with another configuration."""
+        self._config = config
+        self._keys = {name: key_of(provider) for name, provider in config.providers.items()}
 
     def start(self) -> None:
         """Begin."""

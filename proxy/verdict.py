@@ -128,7 +128,7 @@ def _is_alive(said: Said) -> bool:
     """
     if said.probe is Asks.GENERATION:
         return said.status in (400, 422) and kinds.LIMIT_TEXT.search(said.whole) is not None
-    if said.probe is Asks.QUEUE:
+    if said.probe in (Asks.QUEUE, Asks.ELSEWHERE):
         return said.status == 404 and kinds.REQUEST_TEXT.search(said.text) is not None and not _names_model(said)
     return False
 

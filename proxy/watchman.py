@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from breaker.outcome import Neutral
 from config.words import Mode
-from proxy.purse import Paid
-from proxy.rounds import MINUTE, Limits, Sent, choose, due_at
+from proxy.purse import UNSENT, Paid
+from proxy.rounds import MINUTE, Limits, Sent, choose, due_at, room_at
 
 if TYPE_CHECKING:
     from breaker.registry import Registry
@@ -24,6 +24,9 @@ _LOG: Final = logging.getLogger("detour.probes")
 AWAY: Final = 1.0
 """Seconds between two looks whether it is one's turn."""
 
+LOOK: Final = 1.0
+"""Seconds after which all targets are looked at again where rounds are closer together than that."""
+
 LEAST: Final = 0.25
 """Least seconds between two looks at all targets."""
 
@@ -35,7 +38,10 @@ SOON: Final = {"claimed": 60.0, "paced": 10.0, "store": 5.0, "old": 5.0}
 
 
 class Watchman:
-    """Goes the rounds until stopped. `wall` tells Unix time in seconds."""
+    """Goes the rounds until stopped. `now` is in seconds of a monotonic clock, `wall` in Unix time.
+
+    When a target was heard of last is Unix time, all else is measured by the clock that nobody can set.
+    """
 
     def __init__(
         self,
@@ -47,21 +53,25 @@ class Watchman:
         wall: Callable[[], float],
     ) -> None:
         """Ask `health` who is to be probed, and pay from `purse`."""
-        self._config = config
+        self.adopt(config)
         self._registry = registry
         self._health = health
         self._purse = purse
         self._now = now
         self._wall = wall
+        self._since: float | None = None
+        self._later: dict[Key, float] = {}
+        self._sent: list[Sent] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def adopt(self, config: Config) -> None:
+        """Go on with another configuration."""
+        self._config = config
         self._limits = {
             name: Limits(one.probes.max_in_flight, one.probes.models_per_minute, one.probes.pause)
             for name, one in config.providers.items()
         }
         self._keep = max([MINUTE, *(one.pause for one in self._limits.values())])
-        self._since: float | None = None
-        self._later: dict[Key, float] = {}
-        self._sent: list[Sent] = []
-        self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin."""
@@ -88,28 +98,32 @@ class Watchman:
         if not number:
             self._since = None
             return AWAY
-        now = self._wall()
+        now = self._now()
         self._since = now if self._since is None else self._since
         subjects = await self._health.subjects()
-        due, next_at = await self._due(subjects, now, self._since)
+        due, next_at = await self._due(subjects, now, self._wall() - now)
+        due = [(at, one) for at, one in due if one.provider in self._limits]  # others went while somebody had a turn
         self._tidy(now, len(subjects))
         settings = self._config.settings.probes
         chosen = choose(due, now, settings.max_in_flight, self._limits, self._sent)
         if not chosen:
-            wait = LEAST if due else next_at - now
-            return max(min(wait, settings.pause), LEAST)
-        self._sent += [Sent(now, one.provider, one.model) for one in chosen]
-        await asyncio.gather(*(self._probe(one, number) for one in chosen))
+            until = min(next_at, room_at(now, self._limits, self._sent)) if due else next_at
+            return max(min(until - now, max(settings.pause, LOOK)), LEAST)
+        await asyncio.gather(*(self._probe(one, number, Sent(now, one.provider, one.model)) for one in chosen))
         return max(settings.pause, LEAST)
 
     async def _due(
-        self, subjects: Sequence[Subject], now: float, since: float
+        self, subjects: Sequence[Subject], now: float, ahead: float
     ) -> tuple[list[tuple[float, Subject]], float]:
-        """Who is due, and when the next of the others is; with turns for others in between."""
+        """Who is due, and when the next of the others is; with turns for others in between.
+
+        `ahead` is how far Unix time is ahead of the monotonic clock.
+        """
         due: list[tuple[float, Subject]] = []
         next_at = math.inf
+        since, spread = (self._since or now) + ahead, self._config.settings.probes.pause
         for number, one in enumerate(subjects, 1):
-            at = due_at(one, since, self._config.settings.probes.pause, self._later)
+            at = max(due_at(one, since, spread) - ahead, self._later.get((one.provider, one.model), 0.0))
             if at > now:
                 next_at = min(next_at, at)
             elif self._open(one):
@@ -123,22 +137,26 @@ class Watchman:
         pair = (self._registry.breaker(one.provider), self._registry.breaker(one.provider, one.model))
         return all(breaker is None or breaker.closed or breaker.mode is not Mode.ENFORCE for breaker in pair)
 
-    async def _probe(self, one: Subject, number: int) -> None:
+    async def _probe(self, one: Subject, number: int, note: Sent) -> None:
+        self._sent.append(note)
         try:
             paid = await self._purse.send(one.provider, one.model, one.timeout, one.max_tokens, one.interval, number)
         except Exception:
             _LOG.exception("a probe failed in a way nobody thought of")
-            paid = Paid("unsent")
-        self._later[one.provider, one.model] = self._wall() + self._wait(one, paid)
+            paid = Paid(UNSENT)
+        if paid.refusal not in (None, UNSENT):
+            self._sent.remove(note)
+        self._later[one.provider, one.model] = self._now() + self._wait(one, paid)
 
     def _wait(self, one: Subject, paid: Paid) -> float:
         """Seconds for which a target is left alone whatever its record says, which may not know of this probe yet."""
         if isinstance(paid.status, Neutral):
             return one.interval  # and never will
-        failing = self._config.providers[one.provider].probes.failing
-        return min(one.interval, SOON.get(paid.refusal or "", failing))
+        if one.provider not in self._config.providers:
+            return one.interval  # it is not configured any more
+        return min(one.interval, SOON.get(paid.refusal or "", self._config.again(one.provider)))
 
     def _tidy(self, now: float, subjects: int) -> None:
-        self._sent = [one for one in self._sent if now - one.at < self._keep]
+        self._sent = [one for one in self._sent if now - one.at < self._keep and one.provider in self._limits]
         if len(self._later) > 2 * subjects:
             self._later = {key: until for key, until in self._later.items() if until > now}

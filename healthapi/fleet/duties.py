@@ -15,10 +15,11 @@ from msgspec import Struct
 from healthapi.fleet import scripts
 from healthapi.fleet.link import Call, Link, LinkError
 
-LIFE: Final = 10.0
-"""Seconds for which a duty is held unless it is renewed: another one takes over within so long and a `RENEW`."""
+LIFE: Final = 8.0
+"""Seconds for which a duty is held unless it is renewed: another one takes over within so long and a `RENEW`, which
+leaves a busy machine five of the fifteen seconds that a takeover may last."""
 
-RENEW: Final = 2.0
+RENEW: Final = 1.0
 """Seconds between two times that duties are asked for and renewed."""
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from breaker.outcome import Kind, Status
+from breaker.outcome import Kind, Neutral, Status
 from breaker.registry import Registry
 from breaker.transitions import State
+from config.baseurl import parse_base_url
 from config.load import load_text
 from healthapi.lag import Lag
 from healthapi.memory import MemoryStore
@@ -25,6 +27,7 @@ from proxy.connect import Connector
 from proxy.fake import FakeProvider
 from proxy.plane import DataPlane
 from proxy.pool import Pools
+from proxy.probe import NO_REQUEST
 from proxy.prober import Prober
 from tests.e2e.world import client, detour, lab, post, split
 
@@ -34,6 +37,7 @@ providers:
   anthropic: {{base_url: "{url}/v1", api_key: k}}
   gemini: {{base_url: "{url}/v1beta", api_key: k}}
   fal-queue: {{base_url: "{url}/queue", api_key: k}}
+  fal: {{base_url: "http://127.0.0.1:1", api_key: sk-fal}}
 breakers: {{failure_threshold: 3, jitter: 0}}
 """
 DIALECTS = ["openai", "anthropic", "gemini"]
@@ -46,6 +50,8 @@ class Sidecar:
     def __init__(self, url: str) -> None:
         loop = asyncio.get_running_loop()
         config = load_text(FILE.format(url=url), {})
+        fal, (there, _) = config.providers["fal"], parse_base_url(url)
+        config.routes["fal"] = config.providers["fal"] = replace(fal, queue=replace(fal, origin=there))
         self.store = MemoryStore()
         self.pools = Pools(Connector(loop), loop)
         self.registry = Registry(tracked=100, per_provider={n: p.breakers for n, p in config.providers.items()})
@@ -131,6 +137,33 @@ async def test_free_questions_are_on_the_models_own_record(provider: str, model:
         assert await found.probe(provider, model) is Status.SUCCESS
         assert found.record(provider, model).sums(Kind.PROBE).successes == 1
         assert [(seen.method, seen.body) for seen in fake.log] == [("GET", b"")]
+
+
+@pytest.mark.parametrize(
+    ("script", "expected", "recorded"),
+    [
+        ("ok", Status.SUCCESS, True),
+        ("bad-key", Status.ERROR, True),
+        ("rate-limit", Status.RATE_LIMITED, True),
+        ("fail-503", Neutral.CALLER_ERROR, False),
+        ("reset-before", Neutral.CALLER_ERROR, False),
+    ],
+)
+async def test_fal_is_asked_at_its_queue_with_its_own_key(script: str, expected: Any, recorded: bool) -> None:
+    """Whose own host nobody reaches: what the queue says of key and application counts, its own trouble does not."""
+    async with FakeProvider() as fake:
+        found = Sidecar(fake.url)
+        model = f"{script}/app/path"
+        fake.models[f"{script}/app"] = script
+        assert await found.probe("fal", model) is expected
+        found.pools.close()
+    (seen,) = fake.log
+    assert (seen.method, seen.target) == ("GET", f"/{script}/app/requests/{NO_REQUEST}/status".encode())
+    assert seen.header(b"authorization") == b"Key sk-fal"
+    assert seen.header(b"host") == fake.url.removeprefix("http://").encode()
+    assert (found.store.get("fal", model) is not None) is recorded
+    breaker = found.registry.breaker("fal")
+    assert breaker is None or breaker.closed
 
 
 async def test_probes_and_calls_are_apart_and_together(caplog: pytest.LogCaptureFixture) -> None:

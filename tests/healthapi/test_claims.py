@@ -138,9 +138,22 @@ async def test_caps(giver: Giver, caps: dict[str, Cap], granted: int) -> None:
     assert [isinstance(one, tuple) for one in answers].count(True) == granted
     assert answers.count(Refusal.CAPPED) == 9 - granted
     assert giver.spent() == (granted, 10 * granted)
-    assert giver.spend.sum(ALL if "cap" in caps else "groq").refused
-    assert not giver.spend.sum("groq" if "cap" in caps else ALL).refused
+    mine, other = (ALL, "groq") if "cap" in caps else ("groq", ALL)
+    assert giver.spend.sum(mine).capped(next(iter(caps.values())))
+    assert not giver.spend.sum(other).capped(WIDE)
     assert isinstance(await giver.claim("more"), tuple)
+    assert not giver.spend.sum(mine).refused
+
+
+async def test_what_costs_nothing_does_not_hide_a_cap_that_is_reached(giver: Giver) -> None:
+    cap = Cap(requests=1000, tokens=15)
+    assert isinstance(await giver.claim("a", cap=cap), tuple)
+    assert await giver.claim("b", cap=cap) is Refusal.CAPPED
+    leave = await giver.claim("image", tokens=0, cap=cap)
+    assert isinstance(leave, tuple)
+    await giver.claims.correct(leave, "groq", "image", -1, 0)
+    assert giver.spend.sum().capped(cap)
+    assert isinstance(await giver.claim("c", cap=cap, tokens=5), tuple)
     assert not giver.spend.sum().refused
 
 
@@ -207,6 +220,15 @@ async def test_alone_it_outlives_the_process(tmp_path: Path) -> None:
         assert isinstance(await one.claim("new", cap=cap), tuple)
         assert isinstance(await one.claim("newer", cap=cap), tuple)
         assert await one.claim("newest", cap=cap) is Refusal.CAPPED
+
+
+@pytest.mark.parametrize("kept", [b"", b"[]", b"{}", b'{"day": 1, "spent": {"": 7}, "claims": []}'])
+async def test_what_cannot_be_read_is_counted_from_nothing(kept: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async with alone() as one:
+        await one.claims._keeper.put_note(NOTE, kept)
+        assert isinstance(await one.claim(), tuple)
+        assert one.spent() == (1, 10)
+    assert len(caplog.records) == 1
 
 
 class Deaf(Keeper):

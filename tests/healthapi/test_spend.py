@@ -57,8 +57,12 @@ def test_a_probe_that_does_not_fit_in_is_a_cap_that_is_reached() -> None:
     assert not made.report().capped
     made.refuse(ALL)
     assert made.report().capped
+    made.book("openai", 1, 0)
+    assert made.report().capped, "what costs nothing shows no room"
     made.book("groq", 0, -20)
-    assert not made.report().capped, "the last one cost less than was thought"
+    assert made.report().capped, "nor does it that the last one cost less: the next one shows"
+    made.book("groq", 1, 5)
+    assert not made.report().capped
 
 
 def test_a_new_day() -> None:

@@ -18,12 +18,16 @@ from proxy import paths
 from proxy.probe import NO_REQUEST, Asks, Shape, never_generates, shape
 
 ENVIRON = {"CLOUDFLARE_ACCOUNT_ID": "acc", "GOOGLE_VERTEX_LOCATION": "us-central1"}
+CLOUDFLARE = "/client/v4/accounts/acc/ai"
 OWN = """
 providers:
   lab: {base_url: "http://127.0.0.1:8000/v1", dialect: openai}
   claude: {base_url: "http://127.0.0.1:8000", dialect: anthropic}
   dated: {base_url: "http://127.0.0.1:8000", dialect: anthropic, headers: {Anthropic-Version: "2024-10-22"}}
   images: {base_url: "http://127.0.0.1:8000", dialect: fal}
+  fal: {base_url: "http://127.0.0.1:8000"}
+  my-queue: {base_url: "https://queue.fal.run", dialect: fal, api_key: k}
+  my-openai: {base_url: "https://api.openai.com/v1", api_key: k}
   google-vertex: {base_url: "https://us-central1-aiplatform.googleapis.com/v1/projects/p/locations/us-central1"}
 """
 
@@ -52,6 +56,7 @@ GENERATIONS: list[tuple[str, str, str, str, dict[str, Any]]] = [
     ("groq", "llama-3.3-70b", "", "/openai/v1/chat/completions", {"messages": HI, "max_tokens": 5}),
     ("openrouter", "z/a:free", "", "/api/v1/chat/completions", {"messages": HI, "max_tokens": 5}),
     ("lab", "mine", OWN, "/v1/chat/completions", {"messages": HI, "max_tokens": 5}),
+    ("my-openai", "gpt-5", OWN, "/v1/chat/completions", {"messages": HI, "max_completion_tokens": 5}),
     ("anthropic", "claude-x", "", "/v1/messages", {"messages": HI, "max_tokens": 5}),
     ("gemini", "gemini-2.5-pro", "", "/v1beta/models/gemini-2.5-pro:generateContent", GEMINI),
     (
@@ -80,7 +85,7 @@ def test_the_smallest_generation(name: str, model: str, text: str, path: str, do
         ("openai", "dall-e-3", "", "/v1/models", Asks.LIST),
         ("together", "black-forest-labs/FLUX.1-schnell", "", "/v1/models", Asks.LIST),
         ("lab", "bge-m3", OWN, "/v1/models", Asks.LIST),
-        ("cloudflare-workers-ai", "@cf/openai/whisper", "", "/client/v4/accounts/acc/ai/models/search", Asks.LIST),
+        ("cloudflare-workers-ai", "@cf/openai/whisper", "", f"{CLOUDFLARE}/models/search?per_page=100", Asks.LIST),
         ("anthropic", "image-9", "", "/v1/models/image-9", Asks.MODEL),
         ("gemini", "imagen-4.0-generate-001", "", "/v1beta/models/imagen-4.0-generate-001", Asks.MODEL),
         ("gemini", "gemini-embedding-001", "", "/v1beta/models/gemini-embedding-001", Asks.MODEL),
@@ -88,6 +93,9 @@ def test_the_smallest_generation(name: str, model: str, text: str, path: str, do
         ("google-vertex", "imagen-3", OWN, "/v1/publishers/google/models/imagen-3", Asks.MODEL),
         ("fal-queue", "fal-ai/flux/dev", "", f"/fal-ai/flux/requests/{NO_REQUEST}/status", Asks.QUEUE),
         ("fal-queue", "fal-ai/flux", "", f"/fal-ai/flux/requests/{NO_REQUEST}/status", Asks.QUEUE),
+        ("fal-queue", "workflows/me/mine/x", "", f"/workflows/me/mine/requests/{NO_REQUEST}/status", Asks.QUEUE),
+        ("my-queue", "fal-ai/flux/dev", OWN, f"/fal-ai/flux/requests/{NO_REQUEST}/status", Asks.QUEUE),
+        ("fal", "fal-ai/flux/dev", "", f"/fal-ai/flux/requests/{NO_REQUEST}/status", Asks.ELSEWHERE),
     ],
 )
 def test_what_is_never_asked_to_generate(name: str, model: str, text: str, path: str, asks: Asks) -> None:
@@ -96,12 +104,23 @@ def test_what_is_never_asked_to_generate(name: str, model: str, text: str, path:
 
 @pytest.mark.parametrize(
     ("name", "model", "text"),
-    [("fal", "fal-ai/flux", ""), ("modelz", "m", ""), ("images", "a/b", OWN), ("openai", "", "")]
+    [("fal", "fal-ai/flux", OWN), ("fal", "..", ""), ("modelz", "m", ""), ("images", "a/b", OWN), ("openai", "", "")]
     + [("fal-queue", name, "") for name in ("..", "a/..", "../a", "/a", "a//b", ".")]
     + [("google-vertex", "..", "")],
 )
 def test_what_has_no_free_question_is_not_probed(name: str, model: str, text: str) -> None:
     assert shape(provider(name, text), model, 5) is None
+
+
+def test_a_key_goes_to_no_host_that_the_catalog_does_not_name() -> None:
+    """fal's queue is asked with the key of whoever is reached at fal's own address, and of nobody else."""
+    own = provider("fal")
+    assert own.queue is not None
+    assert (own.queue.base_url, own.queue.credential) == (CATALOG["fal-queue"].base_url, own.credential)
+    said = load_text("providers: {fal: {base_url: 'https://fal.run', api_key: k}}", {}).providers["fal"]
+    assert said.queue is not None
+    for name, text in (("fal", OWN), ("images", OWN), ("fal-queue", ""), ("my-queue", OWN), ("openai", "")):
+        assert provider(name, text).queue is None, name
 
 
 def test_a_version_is_sent_where_no_other_is_configured() -> None:
@@ -118,7 +137,7 @@ def test_at_least_one_token_is_asked_for() -> None:
 
 @pytest.mark.parametrize("name", CATALOG)
 def test_every_catalogued_provider_can_be_asked_or_says_that_it_cannot(name: str) -> None:
-    unasked = {"fal", "modelz"}
+    unasked = {"modelz"}
     assert (shape(provider(name), "some/model", 5) is None) is (name in unasked)
     image = shape(provider(name), "flux-dev", 5)
     assert image is None or (image.method, image.tokens, image.body) == ("GET", 0, b"")

@@ -16,6 +16,7 @@ CONFIG = load_text(
 providers:
   openai: {api_key: k}
   fal: {api_key: k}
+  modelz: {api_key: k}
   groq: {}
 models: {one: {targets: [openai/m, {target: openai/off, probe: {enabled: false}}]}}
 """,
@@ -102,8 +103,14 @@ async def test_claimed_sent_and_accounted_for(house: House, paid: Paid, asked: l
 
 async def test_what_has_no_free_question_is_not_even_claimed() -> None:
     house = House(OK)
-    assert await house.purse().send("fal", "fal-ai/flux", 30.0, 10) == Paid("unasked")
-    assert house.asked == [("skipped", "fal", "unasked")]
+    assert await house.purse().send("modelz", "m", 30.0, 10) == Paid("unasked")
+    assert house.asked == [("skipped", "modelz", "unasked")]
+
+
+async def test_what_another_host_says_tries_no_breaker_out_and_is_asked_for_all_the_same() -> None:
+    house = House(Probed(Status.SUCCESS))
+    assert not house.purse().affordable("fal", "fal-ai/flux")
+    assert await house.purse().send("fal", "fal-ai/flux", 30.0, 10) == Paid(None, Status.SUCCESS)
 
 
 async def test_a_free_question_costs_no_tokens() -> None:
@@ -130,6 +137,7 @@ async def test_a_probes_own_mistake_is_told_once(caplog: pytest.LogCaptureFixtur
         ("groq", "m", True, False),
         ("nobody", "m", True, False),
         ("fal", "fal-ai/flux", True, False),
+        ("modelz", "m", True, False),
     ],
 )
 def test_what_is_affordable(provider: str, model: str, room: bool, able: bool) -> None:

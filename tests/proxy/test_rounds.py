@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import replace
 
-from proxy.rounds import JITTER, Limits, Sent, choose, due_at, share
+from proxy.rounds import JITTER, Limits, Sent, choose, due_at, room_at, share
 
 NOW = 1.7e9
 WIDE = {name: Limits(100, 0, 0.0) for name in "pqr"}
@@ -26,27 +26,20 @@ class One(Struct, frozen=True):
 
 
 def test_a_target_is_due_after_its_interval_and_a_little_later() -> None:
-    due = due_at(One(), 0.0, 30.0, {})
+    due = due_at(One(), 0.0, 30.0)
     assert NOW + 300 <= due <= NOW + 330
-    assert due == due_at(One(), 99.0, 0.0, {}), "the same at every sidecar"
+    assert due == due_at(One(), 99.0, 0.0), "the same at every sidecar"
 
 
 def test_what_fails_does_not_wait_for_more_than_its_interval() -> None:
-    assert due_at(One(failing=True), 0.0, 30.0, {}) == NOW + 300
+    assert due_at(One(failing=True), 0.0, 30.0) == NOW + 300
 
 
 @pytest.mark.parametrize(("interval", "spread", "latest"), [(300, 30, 30), (100, 30, 10), (300, 0, 0)])
 def test_of_what_nothing_was_heard_is_due_soon(interval: float, spread: float, latest: float) -> None:
     for number in range(50):
-        due = due_at(One(model=str(number), last=None, interval=interval), NOW, spread, {})
+        due = due_at(One(model=str(number), last=None, interval=interval), NOW, spread)
         assert NOW <= due <= NOW + latest
-
-
-def test_later_is_later() -> None:
-    key = ("p", "m")
-    assert due_at(One(), 0.0, 30.0, {key: NOW + 900}) == NOW + 900
-    assert due_at(One(failing=True), 0.0, 30.0, {key: NOW}) == NOW + 300
-    assert due_at(One(last=None), NOW, 0.0, {key: NOW + 1}) == NOW + 1
 
 
 @given(st.text(), st.text(), st.none() | st.floats(0, 1e10))
@@ -87,6 +80,15 @@ def test_a_providers_own_round_and_pause() -> None:
     assert {one.provider for one in choose(due, NOW, 100, limits, [Sent(NOW - 30, "p", "m")])} == {"p", "q"}
 
 
+def test_when_there_is_room_again() -> None:
+    limits = {"p": Limits(9, 4, 30.0), "q": Limits(9, 0, 90.0)}
+    assert room_at(NOW, limits, []) == NOW
+    assert room_at(NOW, limits, [Sent(NOW - 10, "p", "m"), Sent(NOW - 50, "p", "n")]) == NOW + 10
+    assert room_at(NOW, limits, [Sent(NOW - 10, "p", "m")]) == NOW + 20, "when its pause is over"
+    assert room_at(NOW, limits, [Sent(NOW - 80, "q", "m")]) == NOW + 10
+    assert room_at(NOW, limits, [Sent(NOW - 90, "q", "m"), Sent(NOW, "gone", "m")]) == NOW
+
+
 _TARGETS = st.lists(
     st.tuples(st.sampled_from("pqr"), st.sampled_from([60.0, 300.0, 1800.0]), st.booleans()), min_size=1, max_size=40
 )
@@ -115,7 +117,7 @@ def test_an_hour_of_rounds(
             when, index = calls.pop(0)
             ones[index] = replace(ones[index], last=when)
             heard[str(index)].append(when)
-        due = [(when, one) for one in ones if (when := due_at(one, NOW, pause, {})) <= at]
+        due = [(when, one) for one in ones if (when := due_at(one, NOW, pause)) <= at]
         chosen = choose(due, at, most, limits, sent)
         assert len(chosen) <= most
         for one in chosen:

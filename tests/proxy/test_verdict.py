@@ -472,6 +472,7 @@ def test_other_answers_mean_to_a_probe_what_they_mean_to_callers(status: int, do
     assert judge(facts).http_status == status
 
 
+@pytest.mark.parametrize("asks", [Asks.QUEUE, Asks.ELSEWHERE])
 @pytest.mark.parametrize(
     ("status", "text", "expected"),
     [
@@ -486,9 +487,9 @@ def test_other_answers_mean_to_a_probe_what_they_mean_to_callers(status: int, do
         (401, "Request not found", ACCOUNT),
     ],
 )
-def test_a_queue_that_knows_of_no_such_request_is_alive(status: int, text: str, expected: Means) -> None:
+def test_a_queue_that_knows_of_no_such_request_is_alive(status: int, text: str, expected: Means, asks: Asks) -> None:
     facts = Facts(Ending.COMPLETE, status, body=json.dumps({"detail": text}).encode(), endpoint="question", model="a/b")
-    facts.probe = Asks.QUEUE
+    facts.probe = asks
     assert means(judge(facts)) == expected
 
 

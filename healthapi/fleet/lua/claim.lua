@@ -32,10 +32,8 @@ local fits = true
 for _, cap in ipairs(caps) do
   local sums = redis.call("HMGET", spent, "r:" .. cap[1], "t:" .. cap[1])
   local over = tokens > 0 and (tonumber(sums[2]) or 0) + tokens > cap[3]
-  if (tonumber(sums[1]) or 0) >= cap[2] or over then
-    redis.call("HSET", spent, "x:" .. cap[1], 1)
-    fits = false
-  end
+  if over then redis.call("HSET", spent, "x:" .. cap[1], 1) end
+  if over or (tonumber(sums[1]) or 0) >= cap[2] then fits = false end
 end
 redis.call("PEXPIRE", spent, 2 * DAY_MS)
 if not fits then return answer("capped") end
@@ -46,7 +44,7 @@ redis.call("PEXPIRE", recent, MINUTE_MS)
 for _, cap in ipairs(caps) do
   redis.call("HINCRBY", spent, "r:" .. cap[1], 1)
   redis.call("HINCRBY", spent, "t:" .. cap[1], tokens)
-  redis.call("HDEL", spent, "x:" .. cap[1])
+  if tokens > 0 then redis.call("HDEL", spent, "x:" .. cap[1]) end
 end
 redis.call("PEXPIRE", spent, 2 * DAY_MS)
 return answer("granted")
