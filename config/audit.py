@@ -77,9 +77,17 @@ def complete(rows: list[KeyRow]) -> bool:
 
 def render(rows: list[KeyRow]) -> str:
     """The rows as a table for people."""
-    head = ("PROVIDER", "KEY", "JUDGED", "VARIABLES", "TARGETS")
+    head = ("PROVIDER", "KEY", "JUDGED", "VARIABLES", "TARGETS", "DIALECT", "BASE URL")
     lines = [
-        (row.provider, _state(row), _verdict(row.key), " or ".join(row.variables) or "-", str(row.targets))
+        (
+            row.provider,
+            _state(row),
+            _verdict(row.key),
+            " or ".join(row.variables) or "-",
+            str(row.targets),
+            row.dialect,
+            row.base_url,
+        )
         for row in rows
     ]
     return table([head, *lines])

@@ -22,13 +22,18 @@ NATIVE_AUTH: Final = {
 """Where each dialect has its key unless a provider says otherwise."""
 
 
+FAL_MODELS: Final = "https://api.fal.ai/v1/models?limit=100"
+"""Where all of fal's endpoints are listed (https://docs.fal.ai/platform-apis/v1/models)."""
+
+
 class Entry(Struct, frozen=True, kw_only=True):
     """One catalogued provider. `header_variables` are headers sent when their environment variable is set.
 
     `models_per_minute` is how many different models of it may be probed within a minute, where that is limited.
-    `list_at` is where its list of models is, behind its base URL or, with `../`, beside that; None where it has none.
+    `list_at` is where its list of models is, with the query that asks for all of it: behind its base URL, with `../`
+    beside that, or a URL of its own, which needs no key; None where it has none.
     `limit_field` is what the most tokens of a chat completion are called; `queue` says that it can be asked how a
-    request is doing.
+    request is doing, `queue_at` names the entry of the same vendor that can, and takes the same keys.
     """
 
     name: str
@@ -46,6 +51,12 @@ class Entry(Struct, frozen=True, kw_only=True):
     list_at: str | None = "models"
     limit_field: str = "max_tokens"
     queue: bool = False
+    queue_at: str | None = None
+
+    @property
+    def host(self) -> str:
+        """The host of its base URL."""
+        return self.base_url.partition("://")[2].partition("/")[0]
 
     @property
     def prefix(self) -> str:
@@ -73,6 +84,7 @@ _ENTRIES: Final = (
         "OPENROUTER_API_KEY",
         prefixes={"anthropic": "/api/v1"},
         models_per_minute=4,
+        list_at="models?output_modalities=all",
     ),
     _entry("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY"),
     _entry("together", "https://api.together.xyz/v1", "TOGETHER_API_KEY"),
@@ -82,7 +94,7 @@ _ENTRIES: Final = (
     _entry("xai", "https://api.x.ai/v1", "XAI_API_KEY"),
     _entry("nebius", "https://api.tokenfactory.nebius.com/v1", "NEBIUS_API_KEY"),
     _entry("novita", "https://api.novita.ai/v3/openai", "NOVITA_API_KEY"),
-    _entry("featherless", "https://api.featherless.ai/v1", "FEATHERLESS_API_KEY"),
+    _entry("featherless", "https://api.featherless.ai/v1", "FEATHERLESS_API_KEY", list_at="models?per_page=1000"),
     _entry("chutes", "https://llm.chutes.ai/v1", "CHUTES_API_KEY"),
     _entry("huggingface", "https://router.huggingface.co/v1", "HUG_API_KEY HF_TOKEN HUGGINGFACE_API_KEY"),
     _entry("aimo", "https://beta.aimo.network/api/v1", "AIMO_API_KEY"),
@@ -110,7 +122,7 @@ _ENTRIES: Final = (
         "cloudflare-workers-ai",
         "https://api.cloudflare.com/client/v4/accounts/${CLOUDFLARE_ACCOUNT_ID}/ai/v1",
         "CLOUDFLARE_API_TOKEN",
-        list_at="../models/search",
+        list_at="../models/search?per_page=100",
     ),
     _entry(
         "google-vertex",
@@ -128,8 +140,22 @@ _ENTRIES: Final = (
         dialect=Dialect.GEMINI,
         prefixes={"openai": "/v1beta/openai"},
     ),
-    _entry("fal", "https://fal.run", "FAL_KEY FAL_API_KEY", dialect=Dialect.FAL, list_at=None),
-    _entry("fal-queue", "https://queue.fal.run", "FAL_KEY FAL_API_KEY", dialect=Dialect.FAL, list_at=None, queue=True),
+    _entry(
+        "fal",
+        "https://fal.run",
+        "FAL_KEY FAL_API_KEY",
+        dialect=Dialect.FAL,
+        list_at=FAL_MODELS,
+        queue_at="fal-queue",
+    ),
+    _entry(
+        "fal-queue",
+        "https://queue.fal.run",
+        "FAL_KEY FAL_API_KEY",
+        dialect=Dialect.FAL,
+        list_at=FAL_MODELS,
+        queue=True,
+    ),
     _entry("deepseek", "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
     _entry("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
     _entry("moonshot", "https://api.moonshot.ai/v1", "MOONSHOT_API_KEY"),
@@ -140,6 +166,14 @@ _ENTRIES: Final = (
 
 CATALOG: Final = {entry.name: entry for entry in _ENTRIES}
 """Every catalogued provider by its canonical name, in the order of the docs."""
+
+_HOSTS: Final = {entry.host: entry for entry in reversed(_ENTRIES)}
+
+
+def known(name: str, host: str) -> Entry | None:
+    """What is known of a provider: by its name, or, where it has one of its own, by its host."""
+    return CATALOG.get(name) or _HOSTS.get(host)
+
 
 ALIASES: Final = {alias: entry.name for entry in _ENTRIES for alias in entry.aliases}
 """Other names of catalogued providers."""

@@ -10,6 +10,7 @@ from msgspec import structs
 from config.baseurl import UNSET_HOST, expand, parse_base_url
 from config.catalog import CATALOG, NATIVE_AUTH, Entry
 from config.effective import Origin, Provider
+from config.egress import excepted, from_environment
 from config.problems import Problem, did_you_mean
 from config.secret import Secret
 from config.settings import (
@@ -25,6 +26,7 @@ from config.settings import (
     SlaOverrides,
     TimeoutOverrides,
     Timeouts,
+    Upstream,
 )
 from config.tree import child
 from config.words import AuthStyle, Dialect
@@ -57,7 +59,9 @@ def make_provider(
     dialect = entry.dialect or (known.dialect if known else Dialect.OPENAI)
     variables = entry.api_key_env or (known.variables if known else ())
     credential, source = _credential(entry, variables, environ)
-    return Provider(
+    origin = _way(path, origin, entry, settings.upstream, environ, problems)
+    list_path, list_origin = _list(entry, known, dialect, prefix, origin)
+    made = Provider(
         name=name,
         origin=origin,
         prefix=prefix,
@@ -75,19 +79,36 @@ def make_provider(
         keyless=known is None and not variables and credential is None,
         catalogued=known is not None,
         key_source=source,
-        list_path=_list_path(known, dialect, prefix),
+        list_path=list_path,
+        list_origin=list_origin,
     )
+    if known is None or known.queue_at is None or origin.host != known.host or dialect is not known.dialect:
+        return made
+    queue, path = parse_base_url(CATALOG[known.queue_at].base_url)
+    there = structs.replace(origin, scheme=queue.scheme, host=queue.host, port=queue.port)
+    return structs.replace(made, queue=structs.replace(made, origin=there, prefix=path))
 
 
-def _list_path(known: Entry | None, dialect: Dialect, prefix: str) -> str | None:
-    """The path of its list of models: the catalog's while its dialect is the catalogued one."""
+def _list(
+    entry: ProviderSettings, known: Entry | None, dialect: Dialect, prefix: str, origin: Origin
+) -> tuple[str | None, Origin | None]:
+    """Where its list of models is: the path with its query, and the origin where that is another one.
+
+    The catalog tells while its dialect is the catalogued one, and a URL of its own while the base URL is.
+    """
     where = "models" if dialect is not Dialect.FAL else None
     if known is not None and dialect is known.dialect:
         where = known.list_at
     if where is None:
-        return None
+        return None, None
+    if "://" in where:
+        if entry.base_url is not None:
+            return None, None
+        url, _, query = where.partition("?")
+        found, path = parse_base_url(url)
+        return f"{path}?{query}", structs.replace(origin, scheme=found.scheme, host=found.host, port=found.port)
     beside = where.removeprefix("../")
-    return f"{prefix if where == beside else prefix.rpartition('/')[0]}/{beside}"
+    return f"{prefix if where == beside else prefix.rpartition('/')[0]}/{beside}", None
 
 
 def _probes(base: Probes, known: Entry | None, own: ProbeOverrides) -> Probes:
@@ -117,6 +138,33 @@ def _address(
         problems.append(Problem(path, str(error)))
         return None
     return (Origin(origin.scheme, UNSET_HOST, origin.port) if missing else origin), prefix, missing
+
+
+def _way(
+    path: str,
+    origin: Origin,
+    entry: ProviderSettings,
+    upstream: Upstream,
+    environ: Mapping[str, str],
+    problems: list[Problem],
+) -> Origin:
+    """`origin` with what it is reached through and whom it is trusted by."""
+    proxy, exceptions = entry.proxy, upstream.no_proxy
+    if proxy is None:
+        path, proxy = "upstream", upstream.proxy
+    if proxy is not None and proxy.scheme == "env":
+        try:
+            proxy, more = from_environment(environ, origin.scheme)
+        except ValueError as error:
+            problems.append(Problem(child(path, "proxy"), str(error)))
+            return origin
+        exceptions += more
+    own = entry.proxy is not None and entry.proxy.host
+    if proxy is None or not proxy.host or (not own and excepted(origin.host, origin.port, exceptions)):
+        proxy = None
+    elif proxy.tls and upstream.ca_bundle is not None:
+        proxy = structs.replace(proxy, ca_bundle=upstream.ca_bundle)
+    return structs.replace(origin, proxy=proxy, ca_bundle=entry.ca_bundle or upstream.ca_bundle or "")
 
 
 def _auth(entry: ProviderSettings, known: Entry | None, dialect: Dialect) -> AuthStyle:

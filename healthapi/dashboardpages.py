@@ -12,8 +12,9 @@ from healthapi.probing import DUTY
 from healthapi.replies import Reply, reply
 from healthapi.surveys import Surveyed
 from healthapi.turns import turns
-from healthapi.views.dashboard import Dashboard, Parts, ProbeSpend, Ward, Watch, dashboard_model
+from healthapi.views.dashboard import Dashboard, Parts, ProbeSpend, Watch, dashboard_model
 from healthapi.views.sources import Sources
+from healthapi.views.ward import Ward
 
 BATCH: Final = 20
 """Records looked at in one go."""
@@ -73,7 +74,11 @@ def _watch(admin: Admin) -> Watch:
         cap_requests=report.cap_requests,
         cap_tokens=report.cap_tokens,
         capped=report.capped,
+        providers=report.providers,
     )
-    wanted = any(one.configured and one.probes.enabled for one in admin.config.providers.values())
+    config = admin.config
+    wanted = any(config.probed(name, "") for name in config.providers) or any(
+        config.probed(*key) for key in config.probes
+    )
     on_duty = wanted and (bool(admin.keeper.duty(DUTY)) or admin.keeper.trouble is None)
     return Watch(active=on_duty, spend=spend)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -29,6 +30,9 @@ SYNC: Final = 3.0
 
 FRESH: Final = 60.0
 """Seconds by which a verdict that says the same has to be newer to be worth writing down."""
+
+AHEAD: Final = 60.0
+"""Seconds that sidecars' clocks may be apart. A verdict from further in the future is of a clock that was wrong."""
 
 MARKS: Final = 8
 """Most keys of one provider that are remembered: those that sidecars have now, and had before."""
@@ -62,13 +66,18 @@ _decode: Final = msgspec.json.Decoder(Marked).decode
 class KeyLog:
     """What is known of every configured key. Told on the way of requests; used from one event loop."""
 
-    def __init__(self, config: Config) -> None:
-        """Know of the keys of this configuration, and of no verdict."""
-        self._providers = config.providers
-        self._marks = {name: mark(provider) for name, provider in config.providers.items()}
+    def __init__(self, config: Config, now: Callable[[], float] = time.time) -> None:
+        """Know of the keys of this configuration, and of no verdict. `now` tells Unix time."""
+        self._now = now
+        self.adopt(config)
         self._known: Marked = {}
         self._kept: Marked = {}
         self._read = False
+
+    def adopt(self, config: Config) -> None:
+        """Know of the keys of another configuration: one that was replaced has not been judged yet."""
+        self._providers = config.providers
+        self._marks = {name: mark(provider) for name, provider in config.providers.items()}
 
     # -- what is asked ---------------------------------------------------------------------------------------------
 
@@ -130,7 +139,10 @@ class KeyLog:
             kept = _decode(text) if text else {}
         except (msgspec.DecodeError, UnicodeDecodeError):
             kept = {}  # of another version, or nobody's: it is written anew
+        latest = self._now() + AHEAD
         for provider, marks in kept.items():
+            for name in [name for name, judged in marks.items() if judged.at > latest]:
+                del marks[name]
             for name, judged in marks.items():
                 self._take(provider, name, judged)
         return kept
@@ -138,7 +150,7 @@ class KeyLog:
     def _take(self, provider: str, own: str, judged: Judged) -> None:
         marks = self._known.setdefault(provider, {})
         before = marks.get(own)
-        if before is None or judged.at >= before.at:
+        if before is None or judged.at >= before.at or before.at > self._now() + AHEAD:
             marks[own] = judged
             if len(marks) > MARKS:
                 others = marks.keys() - {self._marks.get(provider)}

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from breaker.outcome import NO_MODEL, OTHER_MODEL
 from healthapi import offers
+from healthapi.likeness import LONGEST
 from healthapi.offers import NOTHING, Offer
 from healthapi.store import Scope, StoreError
+from healthapi.suggestions import Suggestion, Suggestions
 from healthapi.turns import turns
 
 if TYPE_CHECKING:
@@ -46,8 +49,8 @@ QUIET: Final = 300.0
 AGAIN: Final = 600.0
 """Seconds after which a list that could not be read is tried again; less where lists are read more often."""
 
-LARGEST: Final = 512 << 10
-"""Bytes of names that are kept of one list."""
+LARGEST: Final = 2 << 20
+"""Characters of names that are kept of one list."""
 
 
 class Listing(Protocol):
@@ -78,14 +81,6 @@ class Result(Struct, frozen=True):
     newly_delisted: tuple[str, ...] = ()
 
 
-class Suggestion(Struct, frozen=True):
-    """A model that is offered and could join a group."""
-
-    group: str
-    provider: str
-    model: str
-
-
 class Offerings:
     """Every provider's list. Used from one event loop."""
 
@@ -93,13 +88,22 @@ class Offerings:
         """Know of the providers and groups of this configuration, and of no list."""
         self._config = config
         self._offers: dict[str, Offer] = {}
-        self._alike: dict[str, dict[str, list[str]]] = {}
+        self._suggestions = Suggestions()
         self._stamps: dict[str, float] = {}
         self._loaded = False
         self._reading = asyncio.Lock()
         self._unkept: set[str] = set()
         """The lists that a store in trouble did not take yet."""
         self._began: float | None = None
+
+    def adopt(self, config: Config) -> None:
+        """Go on with the providers and groups of another configuration."""
+        self._config = config
+        for known in (self._offers, self._stamps):
+            for name in known.keys() - config.providers.keys():
+                del known[name]
+        self._unkept &= config.providers.keys()
+        self._suggestions.adopt(config)
 
     # -- what is asked ---------------------------------------------------------------------------------------------
 
@@ -125,20 +129,7 @@ class Offerings:
 
     async def suggestions(self) -> list[Suggestion]:
         """What could join the model groups."""
-        for name in self.readable:
-            if name not in self._alike and name in self._offers:
-                names = [found async for found in turns(sorted(self._offers[name].names))]
-                self._alike[name] = offers.alike(names)
-        groups = {
-            name: [(target.provider, target.model) for target in group.targets]
-            for name, group in self._config.groups.items()
-        }
-        alike = {name: self._alike[name] for name in self.readable if name in self._alike and self._speaks(name)}
-        found = offers.suggestions(alike, groups, lambda provider, model: model in self.of(provider).delisted)
-        return [Suggestion(*one) for one in found]
-
-    def _speaks(self, provider: str) -> bool:
-        return self._config.providers[provider].dialect != "fal"
+        return await self._suggestions.find(self._config, self.readable, self.of)
 
     # -- what is done ----------------------------------------------------------------------------------------------
 
@@ -150,6 +141,8 @@ class Offerings:
             if self._unkept:
                 await self._keep(keeper, sorted(self._unkept), 0)
             stamps = _stamps(await keeper.note(INDEX))
+            # Sidecars may write at the same time and undo each other's: whoever misses its own list writes it again.
+            self._unkept |= {name for name, at in self._stamps.items() if at > stamps.get(name, 0.0)}
             for name, at in stamps.items():
                 if name in self._config.providers and at > self._stamps.get(name, 0.0):
                     offer = _offer(await keeper.note(f"{INDEX}:{name}"))
@@ -165,7 +158,7 @@ class Offerings:
         at = now()
         if self._began is None:
             self._began = at
-        if not every or not self._loaded or at - self._began < min(QUIET, every):
+        if not every or not self._loaded or 0 <= at - self._began < min(QUIET, every):
             return
         names = [name for name in self.readable if self._due(name, at, every)]
         number = keeper.duty(DUTY) if names else 0
@@ -199,7 +192,7 @@ class Offerings:
             lists = await asyncio.gather(*(one(name) for name in names))
             results = []
             for name, listing in lists:
-                results.append(self._take(name, listing, tracked.get(name, {}), now()))
+                results.append(await self._take(name, listing, tracked.get(name, {}), now()))
                 await asyncio.sleep(0)
             with contextlib.suppress(StoreError):
                 await self._keep(keeper, [result.provider for result in results], number)
@@ -209,9 +202,11 @@ class Offerings:
         duty = DUTY if number else ""
         self._unkept.update(names)
         for name in names:
-            await keeper.put_note(f"{INDEX}:{name}", msgspec.json.encode(self._offers[name]), duty, number)
+            if name in self._offers:  # else its provider has just gone
+                await keeper.put_note(f"{INDEX}:{name}", msgspec.json.encode(self._offers[name]), duty, number)
         if names:
-            stamps = _stamps(await keeper.note(INDEX)) | {name: self._stamps[name] for name in names}
+            stamps = _stamps(await keeper.note(INDEX))
+            stamps |= {name: self._stamps[name] for name in names if name in self._stamps}
             await keeper.put_note(INDEX, msgspec.json.encode(stamps), duty, number)
             self._unkept.difference_update(names)
 
@@ -224,26 +219,29 @@ class Offerings:
         for provider, model in self._config.targets:
             found.setdefault(provider, {})[model] = None
         picture = await keeper.reading(Scope.FLEET)
-        for record in picture.store.records():
-            if record.model not in (NO_MODEL, OTHER_MODEL) and record.model.isprintable():
-                found.setdefault(record.provider, {})[record.model] = record.last_success_at
+        async for record in turns(list(picture.store.records())):
+            model = record.model
+            if model not in (NO_MODEL, OTHER_MODEL) and len(model) <= LONGEST and model.isprintable():
+                found.setdefault(record.provider, {})[model] = record.last_success_at
         return found
 
-    def _take(self, name: str, listing: Listing, tracked: dict[str, float | None], now: float) -> Result:
+    async def _take(self, name: str, listing: Listing, tracked: dict[str, float | None], now: float) -> Result:
         before = self.of(name)
         if listing.problem is not None:
             offer = offers.failed(before, listing.problem, now)
         else:
             names, whole = _bounded(listing.names)
-            offer = offers.read(before, names, tracked, now, whole=whole and listing.whole)
+            spelt = offers.spellings(names)
+            absent = {model: tracked[model] async for model in turns(tracked) if not offers.stands(spelt, model)}
+            offer = offers.read(before, names, absent, now, whole=whole and listing.whole)
         fresh = tuple(sorted(offer.delisted.keys() - before.delisted.keys()))
         self._set(name, offer, max(now, self._stamps.get(name, 0.0) + 0.001))
         _tell(name, before, offer, fresh)
         return Result(name, offer, fresh)
 
     def _set(self, name: str, offer: Offer, at: float) -> None:
-        if self.of(name).names != offer.names:
-            self._alike.pop(name, None)
+        if self.of(name).names == offer.names:  # so that nothing is made anew that follows from them
+            offer = replace(offer, names=self.of(name).names)
         self._offers[name] = offer
         self._stamps[name] = at
 
@@ -253,6 +251,8 @@ def _tell(name: str, before: Offer, offer: Offer, fresh: Sequence[str]) -> None:
     extra = {"provider": name, "offered": len(offer.names)}
     if offer.problem is not None and offer.problem != before.problem:
         _LOG.warning("a provider's list of models cannot be read: %s", offer.problem, extra=extra)
+    if not offer.whole and before.whole:
+        _LOG.warning("a provider's list of models is read in part: it says nothing against any model", extra=extra)
     if offer.suspicious:
         was = {"before": len(before.names), "missing": len(offer.missing)}
         _LOG.warning("a provider suddenly offers less than half of its models", extra={**extra, **was})

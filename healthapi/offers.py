@@ -1,19 +1,19 @@
 """What a provider offers, against what is tracked there. Pure: a list comes in, what follows from it comes out.
 
-A list is evidence, not proof. One that cannot be read, is empty or was cut says nothing against any model; one that
-has shrunk to less than half is believed the second time; and a model that answers is offered, whatever a list says:
-providers leave out aliases, variants and models that are kept for those who know them.
+A list is evidence, not proof. One that cannot be read, is empty or was read in part says nothing against any model;
+one that has shrunk to less than half is believed the second time; and a model that answers is offered, whatever a list
+says: providers leave out aliases, variants and models that are kept for those who know them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from healthapi.likeness import VARIANTS, likeness
+from healthapi.likeness import VARIANTS
 
 DAY: Final = 86400.0
 """Seconds for which a success speaks for a model that has proved a list to be incomplete."""
@@ -21,11 +21,18 @@ DAY: Final = 86400.0
 SHRUNK: Final = 0.5
 """A list with a smaller share than this of the names before it is suspicious."""
 
+UNLISTED: Final = VARIANTS - {"free", "extended"}
+"""What a router takes behind any model's name and lists nowhere; others are offers of their own, and listed."""
+
+FOLDER: Final = "models/"
+"""What may stand before a name in a request and is left away in lists."""
+
 
 class Offer(Struct, frozen=True, kw_only=True):
     """One provider's list of models as it was read last. Times are Unix times.
 
-    `read_at` is when it was read, `tried_at` when it was last asked for; `problem` says why that came to nothing.
+    `read_at` is when it was read, `tried_at` when it was last asked for; `problem` says why that came to nothing. Of
+    one that is not `whole` a part was read: it has more than is read of a list, or does not say how to ask for it.
     `missing` are tracked models that a suspicious list lacked, `delisted` those that are not offered any more, both
     with the time of the first list without them.
     """
@@ -34,6 +41,7 @@ class Offer(Struct, frozen=True, kw_only=True):
     read_at: float | None = None
     tried_at: float | None = None
     problem: str | None = None
+    whole: bool = True
     suspicious: bool = False
     missing: Mapping[str, float] = {}
     delisted: Mapping[str, float] = {}
@@ -50,25 +58,22 @@ def failed(before: Offer, problem: str, now: float) -> Offer:
 
 
 def read(
-    before: Offer, names: Collection[str], tracked: Mapping[str, float | None], now: float, *, whole: bool = True
+    before: Offer, names: Collection[str], absent: Mapping[str, float | None], now: float, *, whole: bool = True
 ) -> Offer:
     """What is known after a list was read.
 
-    `tracked` are the models with a record or in a model group, with the time of their last success. `whole` says that
-    nothing was cut off the list.
+    `absent` are the models with a record or in a model group that it lacks (`stands`), with the time of their last
+    success. `whole` says that nothing was cut off the list.
     """
     if not names:
         return failed(before, "the list is empty", now)
     offered = frozenset(names)
     new = offered - before.names if before.names else frozenset()
-    spelt = spellings(offered)
     if not whole:
-        left = {model: at for model, at in before.delisted.items() if not stands(spelt, model)}
-        cut = replace(before, names=offered, read_at=now, tried_at=now, new=new, delisted=left)
-        return replace(cut, problem="the list is too long, so that only a part of it was read")
+        left = {model: at for model, at in before.delisted.items() if model in absent}
+        return Offer(names=offered, read_at=now, tried_at=now, whole=False, delisted=left, new=new)
     suspicious = len(offered) < SHRUNK * len(before.names)
-    absent = (model for model in tracked if not stands(spelt, model))
-    since = {model: _since(before, model, tracked[model], now) for model in absent}
+    since = {model: _since(before, model, success, now) for model, success in absent.items()}
     delisted = {model: at for model, at in since.items() if not suspicious or _missed(before, model)}
     return Offer(
         names=offered,
@@ -87,50 +92,33 @@ def gone(offer: Offer, model: str, last_success: float | None) -> bool:
     return since is not None and (last_success is None or last_success <= since)
 
 
-def spellings(names: Collection[str]) -> frozenset[str]:
-    """The names of a list in lower case, and what dated ones are also called."""
-    folded = {name.casefold() for name in names}
-    return frozenset(folded | {_undated(name) for name in folded})
+class Spelt(Struct, frozen=True):
+    """The names of a list in lower case, and what dated ones are also called. `variants`: some have a colon in them."""
+
+    names: frozenset[str]
+    undated: frozenset[str]
+    variants: bool
 
 
-def stands(spelt: frozenset[str], model: str) -> bool:
-    """Whether a list, by its spellings, has a model: in any case, without a router's variant, or under its date."""
-    name = model.casefold()
-    plain, colon, variant = name.rpartition(":")
-    if colon and variant in VARIANTS:
-        name = plain
-    return model.casefold() in spelt or name in spelt or name.removesuffix("-latest") in spelt
+def spellings(names: Collection[str]) -> Spelt:
+    """How the names of a list can be spelt."""
+    folded = frozenset(name.casefold() for name in names)
+    return Spelt(folded, frozenset(filter(None, map(_undated, folded))), any(":" in name for name in folded))
 
 
-def alike(names: Iterable[str]) -> dict[str, list[str]]:
-    """Names by what all names of one model have in common."""
-    found: dict[str, list[str]] = {}
-    for name in names:
-        found.setdefault(likeness(name), []).append(name)
-    return found
+def stands(spelt: Spelt, model: str) -> bool:
+    """Whether a list has a model: in any case, without a router's variant, or under its date.
 
-
-def suggestions(
-    offered: Mapping[str, Mapping[str, Collection[str]]],
-    groups: Mapping[str, Collection[tuple[str, str]]],
-    left: Callable[[str, str], bool],
-) -> list[tuple[str, str, str]]:
-    """Group, provider and model of what could join a group: offered under a name like those of its targets.
-
-    `offered` are the names of each provider as `alike` puts them, `groups` the targets, (provider, model), of each
-    group, and `left` says of a target whether it is not offered any more. A provider with another target in a group
-    needs no second one there; of several names the plainest is taken.
+    In a list without variants whatever stands behind a colon is a router's: `…:groq` at Hugging Face.
     """
-    found = []
-    for group, targets in groups.items():
-        wanted = {likeness(name) for name in (group, *(model for _, model in targets))} - {""}
-        served = {provider for provider, model in targets if not left(provider, model)}
-        for provider in sorted(offered.keys() - served):
-            names = {name for like in wanted for name in offered[provider].get(like, ())}
-            names -= {model for name, model in targets if name == provider}
-            if names:
-                found.append((group, provider, min(names, key=_plainness)))
-    return found
+    name = model.casefold().removeprefix(FOLDER)
+    plain, colon, variant = name.rpartition(":")
+    if colon and (variant in UNLISTED or not spelt.variants):
+        name = plain
+    return any(
+        spelling in spelt.names or spelling in spelt.undated
+        for spelling in (name, name.removesuffix("-latest"), model.casefold())
+    )
 
 
 def _since(before: Offer, model: str, last_success: float | None, now: float) -> float:
@@ -148,10 +136,6 @@ def _missed(before: Offer, model: str) -> bool:
 
 
 def _undated(name: str) -> str:
-    """A name without a date at its end: `claude-3-5-sonnet-20241022` is what `claude-3-5-sonnet-latest` means."""
+    """A name without the date at its end: `claude-3-5-sonnet-20241022` is what `…-latest` means. Empty without one."""
     head, dash, tail = name.rpartition("-")
-    return head if dash and len(tail) == 8 and tail.isdigit() and tail.startswith("20") else name
-
-
-def _plainness(name: str) -> tuple[bool, int, str]:
-    return ":" in name, len(name), name
+    return head if dash and len(tail) == 8 and tail.isdigit() and tail.startswith("20") else ""

@@ -42,7 +42,7 @@ def look(config: Config) -> Audit:
     listen, token = config.settings.admin.listen, config.settings.admin.token
     headers = {} if token is None else {"Authorization": f"Bearer {token.reveal()}"}
     try:
-        answer = ask(listen, "GET", PATH, headers, TIMEOUT)
+        answer = ask(listen, "GET", PATH, headers, TIMEOUT, config.settings.admin.tls)
     except NoAnswerError as error:
         return Audit(rows, f"nothing listens on {listen} (admin.listen)" if error.nobody else str(error))
     if answer.status in (401, 403):

@@ -1,21 +1,29 @@
 """What a page of a provider's list of models says: the names on it, and where the next page is. Pure; never raises.
 
-Vendors differ little: OpenAI and whoever speaks its dialect have rows with an `id` in `data` (Together in no object at
-all), Anthropic the same in pages (https://docs.anthropic.com/en/api/models-list), Gemini rows with a `name` that begins
-with `models/` in `models`, in pages too (https://ai.google.dev/api/models), Cloudflare rows with a `name` in `result`.
+Rows have an `id` in `data` (OpenAI and whoever speaks its dialect, Anthropic) or in no object at all (Together), a
+`name` in `models` that may begin with `models/` (https://ai.google.dev/api/models), an `endpoint_id` there
+(https://docs.fal.ai/platform-apis/v1/models), a `name` in `result` (Cloudflare). Other names that a row says it goes by
+(`aliases`) count too.
+
+Pages are told of by a token (Gemini), a cursor (fal), `has_more` (https://docs.anthropic.com/en/api/models-list) or
+numbers (Featherless, Cloudflare); most vendors have one page and say nothing of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Raw, Struct, field
 
 LONGEST: Final = 256
 """Characters of a model's name; a longer one is none."""
+
+ALIASES: Final = 16
+"""Most further names of one row."""
 
 _FOLDER: Final = "models/"
 _FIRST: Final = {"anthropic": b"limit=1000", "gemini": b"pageSize=1000"}
@@ -23,10 +31,15 @@ _FIRST: Final = {"anthropic": b"limit=1000", "gemini": b"pageSize=1000"}
 
 
 class Page(Struct, frozen=True):
-    """One page. `names` is None for what is no list of models, `next` the query of the next page, empty at the end."""
+    """One page.
+
+    `names` is None for what is no list of models. `more`: it says that there is another page; `next` is the query for
+    that, empty where it does not say how to ask.
+    """
 
     names: tuple[str, ...] | None = None
     next: bytes = b""
+    more: bool = False
 
 
 NO_LIST: Final = Page()
@@ -35,31 +48,47 @@ NO_LIST: Final = Page()
 class _Row(Struct):
     id: Any = None
     name: Any = None
+    endpoint_id: Any = None
+    aliases: Any = None
+
+
+class _Numbered(Struct):
+    """How pages are numbered; every vendor has some of these."""
+
+    page: int | None = None
+    current_page: int | None = None
+    per_page: int | None = None
+    total_pages: int | None = None
+    total_count: int | None = None
 
 
 class _Document(Struct):
     """Where the rows may be, and what is said of further pages; all else is skipped."""
 
-    data: list[_Row] | None = None
-    models: list[_Row] | None = None
-    result: list[_Row] | None = None
+    data: Raw = Raw()
+    models: Raw = Raw()
+    result: Raw = Raw()
+    pagination: Raw = Raw()
+    result_info: Raw = Raw()
     has_more: Any = None
     last_id: Any = None
+    next_cursor: Any = None
     next_token: Any = field(default=None, name="nextPageToken")
 
 
 _decode: Final = msgspec.json.Decoder(_Document | list[_Row]).decode
+_rows: Final = msgspec.json.Decoder(list[_Row]).decode
+_numbered: Final = msgspec.json.Decoder(_Numbered).decode
 
 
 def first(path: str, dialect: str) -> bytes:
-    """What is asked for first; the path is that of the list."""
-    query = _FIRST.get(dialect, b"")
-    return path.encode() + (b"?" + query if query else b"")
+    """What is asked for first; the path is that of the list, and may have a query."""
+    return _with(path.encode(), _FIRST.get(dialect, b""))
 
 
 def following(path: str, dialect: str, page: Page) -> bytes:
     """What is asked for after a page that has a next one."""
-    return b"%b&%b" % (first(path, dialect), page.next) if dialect in _FIRST else first(path, dialect)
+    return _with(first(path, dialect), page.next)
 
 
 def read(body: bytes, dialect: str) -> Page:
@@ -69,29 +98,67 @@ def read(body: bytes, dialect: str) -> Page:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return NO_LIST
     if not isinstance(document, _Document):
-        return Page(_names(row.id for row in document))
-    if document.data is not None:
-        names = _names(row.id for row in document.data)
-    else:
-        rows = document.result if document.models is None else document.models
-        if rows is None:
-            return NO_LIST
-        names = _names(row.name for row in rows)
-    return Page(names, _next(document, dialect))
+        return Page(_called(document, (row.id or row.name for row in document)))
+    rows = _table(document.data)
+    if rows is not None:
+        return _page(_called(rows, (row.id or row.name for row in rows)), document, dialect)
+    rows = _table(document.models)
+    if rows is None:
+        rows = _table(document.result)
+    if rows is None:
+        return NO_LIST
+    return _page(_called(rows, (row.endpoint_id or row.name or row.id for row in rows)), document, dialect)
 
 
-def _names(found: Iterable[Any]) -> tuple[str, ...]:
+def _table(raw: Raw) -> list[_Row] | None:
+    """The rows in one place of a document, None where there are none."""
+    try:
+        return _rows(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _names(found: Iterable[Any]) -> Iterator[str]:
     """Those of what stands in the place of a name that can be one: names are data, but not any data."""
-    fit = (name.strip() for name in found if isinstance(name, str) and len(name) <= LONGEST and name.isprintable())
-    return tuple(name.removeprefix(_FOLDER) for name in fit if name.removeprefix(_FOLDER))
+    for name in found:
+        if isinstance(name, str) and len(name) <= LONGEST and name.isprintable():
+            fit = name.strip().removeprefix(_FOLDER)
+            if fit:
+                yield fit
 
 
-def _next(document: _Document, dialect: str) -> bytes:
-    if dialect == "gemini":
-        return _query("pageToken", document.next_token)
-    if dialect == "anthropic" and document.has_more is True:
-        return _query("after_id", document.last_id)
-    return b""
+def _called(rows: list[_Row], own: Iterable[Any]) -> tuple[str, ...]:
+    """All names of rows, of which `own` are the first ones."""
+    others = (alias for row in rows if isinstance(row.aliases, list) for alias in row.aliases[:ALIASES])
+    return tuple(_names(chain(own, others)))
+
+
+def _page(names: tuple[str, ...], document: _Document, dialect: str) -> Page:
+    """A page with what is said of the next one."""
+    if document.next_token:
+        return Page(names, _query("pageToken", document.next_token), more=True)
+    if document.next_cursor:
+        return Page(names, _query("cursor", document.next_cursor), more=True)
+    if document.has_more:
+        after = "after_id" if dialect == "anthropic" else "after"
+        return Page(names, _query(after, document.last_id), more=True)
+    number = _next_number(document.pagination) or _next_number(document.result_info)
+    return Page(names, b"page=%d" % number, more=True) if number else Page(names)
+
+
+def _next_number(raw: Raw) -> int:
+    """The number of the next page, 0 where there is none."""
+    try:
+        said = _numbered(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return 0
+    page = said.page or said.current_page
+    if page is None or page < 1:
+        return 0
+    left = said.total_pages is not None and page < said.total_pages
+    if said.per_page and said.total_count:
+        left = left or page * said.per_page < said.total_count
+    return page + 1 if left else 0
 
 
 def _query(name: str, value: Any) -> bytes:
@@ -99,3 +166,8 @@ def _query(name: str, value: Any) -> bytes:
     if not isinstance(value, str) or not value:
         return b""
     return f"{name}={quote(value, safe='', errors='replace')}".encode()
+
+
+def _with(target: bytes, query: bytes) -> bytes:
+    """A target with one more parameter."""
+    return target + (b"&" if b"?" in target else b"?") + query if query else target

@@ -9,6 +9,7 @@ anybody.
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -30,17 +31,23 @@ if TYPE_CHECKING:
     from proxy.reply import Reply
     from proxy.upstream import Upstream
 
-LIMIT: Final = 20.0
-"""Seconds that reading a list may take, all its pages together."""
+LIMIT: Final = 60.0
+"""Seconds that reading a list may take, all its pages together. Featherless has some 45 (of 1000 models each)."""
 
-LARGEST: Final = 8 << 20
+PAGE: Final = 8 << 20
+"""Bytes of one page."""
+
+LARGEST: Final = 32 << 20
 """Bytes of a list, all its pages together."""
 
-MOST: Final = 10_000
+MOST: Final = 50_000
 """Names that are read of a list."""
 
-PAGES: Final = 50
+PAGES: Final = 60
 """Pages that are read of a list."""
+
+_SCOPE: Final = re.compile(r"missing scope|insufficient permission")
+"""How a key that is good for generations alone is refused a list (OpenAI's restricted keys, with a 401)."""
 
 
 class ModelList(Struct, frozen=True):
@@ -84,28 +91,33 @@ class Lists:
         target = listing.first(path, provider.dialect)
         for _ in range(PAGES):
             try:
-                body = await self._page(provider, target, left)
+                body = await self._page(provider, target, min(left, PAGE))
             except _TooLargeError:
                 if not names:
-                    raise _UnreadableError(f"the list is larger than {LARGEST >> 20} MiB") from None
+                    raise _UnreadableError(f"the list is larger than {PAGE >> 20} MiB") from None
                 return ModelList(tuple(names), whole=False)
             left -= len(body)
             page = listing.read(body, provider.dialect)
             if page.names is None:
                 raise _UnreadableError("what was answered is no list of models")
+            before = len(names)
             names.update(dict.fromkeys(page.names))
             if len(names) > MOST:
                 return ModelList(tuple(names)[:MOST], whole=False)
-            if not page.next:
+            if not page.more:
                 return ModelList(tuple(names))
+            if not page.next or len(names) == before:  # it says that there is more, and gives none
+                break
             target = listing.following(path, provider.dialect, page)
         return ModelList(tuple(names), whole=False)
 
     async def _page(self, provider: Provider, target: bytes, most: int) -> bytes:
-        """The body of a 2xx answer."""
+        """The body of a 2xx answer. A key stays at its provider's own origin."""
         connection = await self._connect(provider)
         fetch = _Fetch(most)
-        fields, target = credentials.ours(provider, target)
+        fields: tuple[Pair, ...] = ()
+        if provider.list_origin is None:
+            fields, target = credentials.ours(provider, target)
         connection.begin(fetch, "GET")
         connection.write(self._head(target, provider, fields))
         try:
@@ -114,25 +126,25 @@ class Lists:
             connection.abort()
             raise
         connection.detach()
-        return self._body(provider, fetch)
+        return await self._body(provider, fetch)
 
     def _head(self, target: bytes, provider: Provider, fields: tuple[Pair, ...]) -> bytes:
         via = b"1.1 " + VIA_NAME + self._plane.name
         usual = ((b"Accept", b"application/json"), (b"Accept-Encoding", b"gzip"), (b"User-Agent", b"detour"))
         given = {name.lower() for name, _ in fields}
         lines = [pair for pair in usual if pair[0].lower() not in given]
-        lines = [(b"Host", provider.origin.authority), *lines, *fields, (b"Via", via)]
+        lines = [(b"Host", (provider.list_origin or provider.origin).authority), *lines, *fields, (b"Via", via)]
         return b"GET %b HTTP/1.1\r\n%b\r\n\r\n" % (target, b"\r\n".join(map(b": ".join, lines)))
 
     async def _connect(self, provider: Provider) -> Upstream:
         """A new connection: one that has rested might be dead, and a list is read once a day."""
         limits = self._plane.config.settings.limits
-        pool = self._plane.pools.of(provider.origin)
+        pool = self._plane.pools.of(provider.list_origin or provider.origin)
         return await pool.connect(provider.timeouts.connect, limits.connections, limits.pool_wait)
 
-    def _body(self, provider: Provider, fetch: _Fetch) -> bytes:
+    async def _body(self, provider: Provider, fetch: _Fetch) -> bytes:
         reply = fetch.reply
-        body = fetch.plain()
+        body = await fetch.plain()
         status = reply.status if reply is not None else 0
         if not 200 <= status < 300:
             verdict = judge(Facts(Ending.COMPLETE, status=status, body=body, dialect=provider.dialect))
@@ -141,7 +153,10 @@ class Lists:
         return body
 
     def _tell(self, provider: Provider, verdict: Verdict) -> None:
-        if provider.credential is not None and verdict.blame is Blame.PROVIDER_CREDENTIAL:
+        went_along = provider.credential is not None and provider.list_origin is None
+        if not went_along or _SCOPE.search(verdict.message.lower()):
+            return
+        if verdict.blame is Blame.PROVIDER_CREDENTIAL:
             self._plane.sure.pop(provider.name, None)
             self._plane.recorder.key(provider.name, False, verdict.http_status, self._plane.wall())
 
@@ -155,8 +170,8 @@ class _Fetch:
         self._most = most
         self._taken = bytearray()
 
-    def plain(self) -> bytes:
-        """The body, decoded."""
+    async def plain(self) -> bytes:
+        """The body, decoded; with turns for others in between."""
         encoding = b"" if self.reply is None else self.reply.encoding
         if encoding in (b"", b"identity"):
             return bytes(self._taken)
@@ -166,6 +181,7 @@ class _Fetch:
             plain += decoder.feed(bytes(self._taken[at : at + _STEP]))
             if len(plain) > self._most:
                 raise _TooLargeError
+            await asyncio.sleep(0)
         if decoder.failed:
             raise _UnreadableError("the answer is encoded in a way that cannot be read")
         return bytes(plain)

@@ -9,8 +9,9 @@ from msgspec import Struct
 from config.audit import KeyRow, audit
 from config.effective import Config
 from healthapi.keys import KeyLog, KeyState
-from healthapi.offerings import Offerings, Result, Suggestion
+from healthapi.offerings import Offerings, Result
 from healthapi.offers import Offer
+from healthapi.suggestions import Suggestion
 from healthapi.views.text import clean, iso
 
 
@@ -29,8 +30,9 @@ class AccountModels(Struct, frozen=True, kw_only=True):
     """What is known of a provider's own list of models.
 
     `offered` is how many models the last list had that could be read, at `read_at`; `problem` says why it could not be
-    read at `tried_at`. `suspicious`: it suddenly was less than half as long, and is believed when the next one says the
-    same. `delisted` counts tracked models that are not offered any more. What was never read is null.
+    read at `tried_at`. Of a list that is not `whole` a part was read, which says nothing against any model.
+    `suspicious`: it suddenly was less than half as long, and is believed when the next one says the same. `delisted`
+    counts tracked models that are not on the list any more. What was never read is null.
     """
 
     offered: int | None
@@ -39,6 +41,7 @@ class AccountModels(Struct, frozen=True, kw_only=True):
     tried_at: str | None
     problem: str | None
     suspicious: bool
+    whole: bool = True
 
 
 class Account(Struct, frozen=True, kw_only=True):
@@ -146,6 +149,7 @@ def model_list(offer: Offer) -> AccountModels:
         tried_at=iso(offer.tried_at),
         problem=offer.problem,
         suspicious=offer.suspicious,
+        whole=offer.whole,
     )
 
 

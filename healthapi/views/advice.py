@@ -61,14 +61,15 @@ class Lacking(Struct, frozen=True):
 class Findings(Struct, frozen=True, kw_only=True):
     """What was found. `health` is 0-100, None where no model is known; `healthy` of `known` models are well.
 
-    `unhealthy` and `stale` are targets by provider and model, `problematic` are providers with more than `PROBLEMATIC`
-    of their models unhealthy.
+    `unhealthy`, `degraded` and `stale` are targets by provider and model, `problematic` are providers with more than
+    `PROBLEMATIC` of their models unhealthy.
     """
 
     health: float | None
     healthy: int
     known: int
     unhealthy: Sequence[tuple[str, str]] = ()
+    degraded: Sequence[tuple[str, str]] = ()
     lacking: Sequence[Lacking] = ()
     problematic: Sequence[str] = ()
     stale: Sequence[tuple[str, str]] = ()
@@ -100,10 +101,11 @@ def _health(found: Findings) -> Recommendation | None:
     sick = found.health < SICK
     return _made(
         Priority.CRITICAL if sick else Priority.HIGH,
-        f"Bring unhealthy models back: health is below {SICK if sick else POORLY:g} %",
-        f"{found.healthy} of {found.known} known models are healthy, {len(found.unhealthy)} unhealthy",
-        _targets(found.unhealthy),
-        len(found.unhealthy),
+        f"Bring models back to health: it is below {SICK if sick else POORLY:g} %",
+        f"{found.healthy} of {found.known} known models are healthy, {len(found.unhealthy)} unhealthy, "
+        f"{len(found.degraded)} degraded",
+        _targets([*found.unhealthy[:NAMES], *found.degraded[:NAMES]]),
+        len(found.unhealthy) + len(found.degraded),
         "GET /health/models has their last errors, GET /circuit-breakers says what is kept away and why",
         "look at the status pages of their providers",
         "give their model groups further targets (`models.<name>.targets`), so that requests go there meanwhile",

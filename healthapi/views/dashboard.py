@@ -6,24 +6,22 @@ it; a provider without a credential that works is left out of every percentage, 
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Final
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from config.audit import audit
 from healthapi.history import NOTHING, Counts
 from healthapi.record import Sums
+from healthapi.spend import ProviderSpend
 from healthapi.status import Availability, Health, percentage, system_status
-from healthapi.views.advice import Findings, Lacking, Recommendation, problematic, recommendations
+from healthapi.views.advice import Findings, Lacking, Recommendation, recommendations
 from healthapi.views.gateways import gateway_rows
 from healthapi.views.sources import Sources
 from healthapi.views.survey import ProviderState, Survey, TargetState
 from healthapi.views.system import System, system
-from healthapi.views.text import clean, iso, mean_milliseconds, state
-
-ILL: Final = 100
-"""Most unhealthy models that are listed of one provider."""
+from healthapi.views.text import clean, duration, iso, mean_milliseconds, percent
+from healthapi.views.ward import IllModel, ProblematicProvider, Ward, problems
 
 _COLORS: Final = {
     Health.HEALTHY: "green",
@@ -65,30 +63,6 @@ class GatewayCounts(Struct, frozen=True):
     total: int
     healthy: int
     unconfigured: int
-
-
-class IllModel(Struct, frozen=True, kw_only=True):
-    """An unhealthy model. `error_count` is of all time, `uptime` (0-100) of the last 24 hours."""
-
-    model_id: str
-    error_count: int
-    uptime: float | None
-    last_checked: str
-    error_message: str | None
-    circuit_breaker_state: str
-
-
-class ProblematicProvider(Struct, frozen=True, kw_only=True):
-    """A provider with more than 30 % of its known models unhealthy."""
-
-    provider: str
-    gateway: str
-    total_models: int
-    known_models: int
-    unhealthy_models: int
-    failure_rate: str
-    status: str
-    error_message: str | None
 
 
 class UnconfiguredGateway(Struct, frozen=True, kw_only=True):
@@ -148,7 +122,7 @@ class UptimeMetrics(Struct, frozen=True, kw_only=True):
 
 
 class ProbeSpend(Struct, frozen=True, kw_only=True):
-    """What probes of the whole fleet have spent on a `day` (UTC), and what they may."""
+    """What probes of the whole fleet have spent on a `day` (UTC), and what they may; in all and by provider."""
 
     day: str
     requests: int
@@ -156,6 +130,7 @@ class ProbeSpend(Struct, frozen=True, kw_only=True):
     cap_requests: int
     cap_tokens: int
     capped: bool
+    providers: dict[str, ProviderSpend]
 
 
 class Dashboard(Struct, frozen=True, kw_only=True):
@@ -175,32 +150,6 @@ class Dashboard(Struct, frozen=True, kw_only=True):
     last_updated: str
     monitoring_active: bool
     probes: ProbeSpend | None
-
-
-class Ward(Struct):
-    """How the models are, one after the other. `counts` and `last_failure_at` are of providers with a credential."""
-
-    counts: Counter[Health] = field(default_factory=Counter)
-    ill: list[tuple[str, str]] = field(default_factory=list)
-    by_provider: dict[str, list[IllModel]] = field(default_factory=dict)
-    last_failure_at: float | None = None
-
-    def add(self, target: TargetState, *, configured: bool) -> None:
-        """Look at one model."""
-        record = target.record
-        if target.delisted:
-            return
-        if configured:
-            self.counts[target.status] += 1
-            if record.last_failure_at is not None:
-                self.last_failure_at = max(self.last_failure_at or 0.0, record.last_failure_at)
-        if target.status is not Health.UNHEALTHY:
-            return
-        if configured:
-            self.ill.append((record.provider, record.model))
-        listed = self.by_provider.setdefault(clean(record.provider), [])
-        if len(listed) < ILL:
-            listed.append(_ill(target))
 
 
 class Watch(Struct, frozen=True):
@@ -223,7 +172,7 @@ def dashboard(sources: Sources, found: Survey, parts: Parts) -> Dashboard:
     """The document."""
     ward, whole = parts.ward, system(sources, found)
     lacking = _lacking(sources, found)
-    bad = _problematic(found)
+    bad = problems(found)
     known = sum(ward.counts.values()) - ward.counts[Health.UNKNOWN]
     health = percentage(ward.counts[Health.HEALTHY], known)
     findings = Findings(
@@ -231,6 +180,7 @@ def dashboard(sources: Sources, found: Survey, parts: Parts) -> Dashboard:
         healthy=ward.counts[Health.HEALTHY],
         known=known,
         unhealthy=ward.ill,
+        degraded=ward.poorly,
         lacking=lacking,
         problematic=[row.provider for row in bad],
         stale=parts.stale,
@@ -279,30 +229,6 @@ def dashboard_model(target: TargetState) -> DashboardModel:
     )
 
 
-def percent(value: float | None) -> str | None:
-    """A percentage with one decimal, `92.3%`, None for None. What is less than all never reads `100.0%`."""
-    return None if value is None else f"{value if value >= 100 else min(value, 99.9):.1f}%"
-
-
-def duration(milliseconds: float | None) -> str | None:
-    """A duration as `850ms` or, from a second on, `2.5s`; None for None."""
-    if milliseconds is None:
-        return None
-    return f"{milliseconds:.0f}ms" if round(milliseconds) < 1000 else f"{milliseconds / 1000:.1f}s"
-
-
-def _ill(target: TargetState) -> IllModel:
-    record, sums = target.record, target.sums
-    return IllModel(
-        model_id=clean(record.model),
-        error_count=sums.calls - sums.successes,
-        uptime=percentage(target.seen.success, target.seen.total),
-        last_checked=iso(record.updated_at),
-        error_message=None if record.last_error is None else clean(record.last_error),
-        circuit_breaker_state=state(target.breaker),
-    )
-
-
 def _lacking(sources: Sources, found: Survey) -> list[Lacking]:
     """The providers that cannot be used, by name."""
     audited = {row.provider: row for row in audit(sources.config)}
@@ -318,28 +244,6 @@ def _lacking(sources: Sources, found: Survey) -> list[Lacking]:
 def _unconfigured(one: Lacking, refusal: str | None) -> UnconfiguredGateway:
     error = f"set {' and '.join(one.missing)}" if one.missing else refusal or ""
     return UnconfiguredGateway(gateway=one.provider, error=error, missing=list(one.missing), targets=one.targets)
-
-
-def _problematic(found: Survey) -> list[ProblematicProvider]:
-    return [row for name in sorted(found.providers) if (row := _problem(found.providers[name])) is not None]
-
-
-def _problem(provider: ProviderState) -> ProblematicProvider | None:
-    unhealthy = provider.models.count(Health.UNHEALTHY)
-    known = len(provider.models) - provider.models.count(Health.UNKNOWN)
-    if not problematic(unhealthy, known):
-        return None
-    name = clean(provider.name)
-    return ProblematicProvider(
-        provider=name,
-        gateway=name,
-        total_models=len(provider.models),
-        known_models=known,
-        unhealthy_models=unhealthy,
-        failure_rate=percent(percentage(unhealthy, known)) or "",
-        status=provider.status.value,
-        error_message=None if provider.error is None else clean(provider.error),
-    )
 
 
 def _provider(provider: ProviderState) -> DashboardProvider:

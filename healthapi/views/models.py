@@ -1,14 +1,16 @@
 """Lists of records: by last call, and the ones that fail too often.
 
+Whoever serves requests makes a list step by step, with turns for others in between: of ten thousand targets some steps
+take a millisecond each, and rows are made in turns.
+
 `NO_MODEL` is no model and is in no list. `OTHER_MODEL` is: it holds the calls of names that are no longer tracked, and
 the sums of a list would not be those of the statistics without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from heapq import nlargest
-from operator import attrgetter
+from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter, itemgetter
 
 from msgspec import Struct
 from msgspec.structs import asdict
@@ -24,6 +26,19 @@ _LATEST: dict[Kind | None, Callable[[Record], Tally | None]] = {
     Kind.LIVE: attrgetter("live"),
     Kind.PROBE: attrgetter("probe"),
 }
+
+
+class Wanted(Struct, frozen=True):
+    """Which page of which records is wanted. `provider` is a name or alias, `status` the last one.
+
+    With a `kind`, only targets that had such attempts are listed, and the figures are of those attempts.
+    """
+
+    provider: str | None = None
+    status: Status | None = None
+    kind: Kind | None = None
+    limit: int = 100
+    offset: int = 0
 
 
 class Filters(Struct, frozen=True):
@@ -48,7 +63,7 @@ class ModelHealthList(Struct, frozen=True):
     page_size: int
 
 
-class UnhealthyModel(ModelHealth, frozen=True, kw_only=True):
+class UnhealthyModel(ModelHealth, frozen=True, kw_only=True, gc=False):
     """A record with its share of failed calls (0-1)."""
 
     error_rate: float
@@ -63,55 +78,81 @@ class UnhealthyModels(Struct, frozen=True):
     models: list[UnhealthyModel]
 
 
-def model_health_list(
-    sources: Sources,
-    *,
-    provider: str | None = None,
-    status: Status | None = None,
-    limit: int = 100,
-    offset: int = 0,
-    kind: Kind | None = None,
-) -> ModelHealthList:
-    """Records, the last called first; of equal times the one first seen first.
+def matching(sources: Sources, wanted: Wanted) -> list[Record]:
+    """The records of all pages."""
+    records, status = listed(sources, wanted.provider, wanted.kind), wanted.status
+    if status is None:
+        return records
+    latest = _LATEST[wanted.kind]
+    return [record for record in records if (tally := latest(record)) and tally.last_status is status]
 
-    `status` is the `last_status` wanted. With a `kind`, only targets that had such attempts are listed, and the
-    figures are of those attempts.
-    """
-    records = listed(sources, provider, kind)
-    latest = _LATEST[kind]
-    if status is not None:
-        records = [record for record in records if (tally := latest(record)) and tally.last_status is status]
-    # As sorted(…, reverse=True)[: offset + limit], stable like it, and twice as fast for the first pages of many.
-    newest = nlargest(offset + limit, records, key=_called_at(kind))
-    page = [
-        shown(sources, record, tally, kind)
-        for record in newest[offset:]
-        if (tally := record.together(kind)) is not None
-    ]
+
+def page(records: list[Record], wanted: Wanted) -> list[Record]:
+    """Those of the page, the last called first; of equal ones the first seen first."""
+    # A heap of the first few would be quicker where they come in no order, and ten times slower where they come in one.
+    newest = sorted(records, key=_called_at(wanted.kind), reverse=True)
+    return newest[wanted.offset : wanted.offset + wanted.limit]
+
+
+def rows(sources: Sources, records: Iterable[Record], kind: Kind | None = None) -> Iterator[ModelHealth]:
+    """What is shown of each record."""
+    return (shown(sources, record, tally, kind) for record in records if (tally := record.together(kind)) is not None)
+
+
+def model_page(wanted: Wanted, total: int, models: list[ModelHealth]) -> ModelHealthList:
+    """The document of a page with its rows already made; `total` is how many match."""
+    provider, status = wanted.provider, wanted.status
     return ModelHealthList(
-        total=len(records),
-        limit=limit,
-        offset=offset,
+        total=total,
+        limit=wanted.limit,
+        offset=wanted.offset,
         filters=Filters(None if provider is None else clean(provider), None if status is None else status.value),
-        models=page,
-        page=offset // limit + 1,
-        page_size=limit,
+        models=models,
+        page=wanted.offset // wanted.limit + 1,
+        page_size=wanted.limit,
     )
 
 
+def model_health_list(sources: Sources, wanted: Wanted | None = None) -> ModelHealthList:
+    """A page in one go."""
+    wanted = wanted or Wanted()
+    records = matching(sources, wanted)
+    return model_page(wanted, len(records), list(rows(sources, page(records, wanted), wanted.kind)))
+
+
+class Failing:
+    """The targets with at least `min_calls` calls (1 or more) of which at least a share of `error_threshold` failed."""
+
+    def __init__(self, error_threshold: float, min_calls: int) -> None:
+        """Begin with none."""
+        self._error_threshold = error_threshold
+        self._min_calls = min_calls
+        self._found: list[tuple[float, Record]] = []
+
+    def look(self, record: Record) -> None:
+        """Look at one target."""
+        calls, successes = record.outcomes()
+        if calls >= self._min_calls and (rate := (calls - successes) / calls) >= self._error_threshold:
+            self._found.append((rate, record))
+
+    def worst_first(self) -> list[Record]:
+        """Those found by their error rates; of equal ones the first seen first."""
+        self._found.sort(key=itemgetter(0), reverse=True)
+        return [record for _, record in self._found]
+
+
+def unhealthy_rows(sources: Sources, records: Iterable[Record]) -> Iterator[UnhealthyModel]:
+    """What is shown of each record, with the error rate that goes with what is shown."""
+    for row in rows(sources, records):
+        yield UnhealthyModel(**asdict(row), error_rate=row.error_count / row.call_count)
+
+
 def unhealthy(sources: Sources, *, error_threshold: float = 0.2, min_calls: int = 10) -> UnhealthyModels:
-    """Targets with at least `min_calls` calls (1 or more) of which at least a share of `error_threshold` failed."""
-    rated: list[tuple[float, Record]] = []
+    """All of them in one go."""
+    failing = Failing(error_threshold, min_calls)
     for record in listed(sources):
-        sums = record.sums()
-        if sums.calls >= min_calls and (rate := (sums.calls - sums.successes) / sums.calls) >= error_threshold:
-            rated.append((rate, record))
-    rated.sort(key=lambda one: one[0], reverse=True)
-    models = [
-        UnhealthyModel(**asdict(shown(sources, record, tally, None)), error_rate=rate)
-        for rate, record in rated
-        if (tally := record.together()) is not None
-    ]
+        failing.look(record)
+    models = list(unhealthy_rows(sources, failing.worst_first()))
     return UnhealthyModels(error_threshold, min_calls, len(models), models)
 
 

@@ -12,7 +12,7 @@ from healthapi.views.sources import Sources
 from healthapi.views.text import clean, iso, mean_milliseconds, milliseconds, reason, state
 
 
-class ModelHealth(Struct, frozen=True, kw_only=True):
+class ModelHealth(Struct, frozen=True, kw_only=True, gc=False):
     """One target's record. Times are ISO 8601 in UTC or null, latencies milliseconds, uptimes 0-100.
 
     `last_error_message` is null after a success, `circuit_breaker_reason` while the breaker is closed; uptimes and
@@ -63,7 +63,8 @@ def shown(sources: Sources, record: Record, tally: Tally, kind: Kind | None) -> 
     What spans both kinds (`created_at`, the consecutive and last success or failure) is shown as it is.
     """
     provider, sums = clean(record.provider), tally.sums()
-    response, first_byte = tally.response, tally.first_byte
+    response = tally.response.quantiles(0.50, 0.95, 0.99)
+    first_byte = tally.first_byte.quantiles(0.50, 0.95)
     breaker = sources.registry.breaker(record.provider, record.model)
     return ModelHealth(
         provider=provider,
@@ -88,11 +89,11 @@ def shown(sources: Sources, record: Record, tally: Tally, kind: Kind | None) -> 
         uptime_percentage_24h=_uptime(record, DAY, sources.now, kind),
         uptime_percentage_7d=_uptime(record, 7 * DAY, sources.now, kind),
         uptime_percentage_30d=_uptime(record, 30 * DAY, sources.now, kind),
-        p50_response_time_ms=milliseconds(response.quantile(0.50)),
-        p95_response_time_ms=milliseconds(response.quantile(0.95)),
-        p99_response_time_ms=milliseconds(response.quantile(0.99)),
-        p50_first_byte_ms=milliseconds(first_byte.quantile(0.50)),
-        p95_first_byte_ms=milliseconds(first_byte.quantile(0.95)),
+        p50_response_time_ms=milliseconds(response[0]),
+        p95_response_time_ms=milliseconds(response[1]),
+        p99_response_time_ms=milliseconds(response[2]),
+        p50_first_byte_ms=milliseconds(first_byte[0]),
+        p95_first_byte_ms=milliseconds(first_byte[1]),
         circuit_breaker_reason=reason(breaker),
         delisted=sources.delisted(record),
     )

@@ -47,7 +47,7 @@ class ProviderRows(Struct, frozen=True):
     metadata: Metadata
 
 
-class ModelRow(Struct, frozen=True, kw_only=True):
+class ModelRow(Struct, frozen=True, kw_only=True, gc=False):
     """One target. `success_rate` (0-1) is of all time, `uptime_percentage` (0-100) of the last 24 hours."""
 
     model_id: str

@@ -40,9 +40,9 @@ class Sources(Struct, frozen=True):
         return self.config.aliases.get(provider, provider)
 
     def configured(self, provider: str) -> bool:
-        """Whether a provider stands in the configuration and has the credential it needs, which was not refused."""
+        """Whether a provider stands in the configuration with the address and the credential it needs, not refused."""
         entry = self.config.providers.get(provider)
-        return entry is not None and entry.configured and self.refusal(provider) is None
+        return entry is not None and entry.configured and not entry.missing_variables and self.refusal(provider) is None
 
     def refusal(self, provider: str) -> str | None:
         """How a provider refused the key configured for it the last time it was tried, None where it did not."""

@@ -46,6 +46,18 @@ def mean_milliseconds(sums: Sums) -> float | None:
     return milliseconds(sums.seconds / sums.calls) if sums.calls else None
 
 
+def percent(value: float | None) -> str | None:
+    """A percentage with one decimal, `92.3%`, None for None. What is less than all never reads `100.0%`."""
+    return None if value is None else f"{value if value >= 100 else min(value, 99.9):.1f}%"
+
+
+def duration(milliseconds: float | None) -> str | None:
+    """A duration as `850ms` or, from a second on, `2.5s`; None for None."""
+    if milliseconds is None:
+        return None
+    return f"{milliseconds:.0f}ms" if round(milliseconds) < 1000 else f"{milliseconds / 1000:.1f}s"
+
+
 def clean(text: str) -> str:
     """Text that JSON can carry: names from outside may hold lone surrogates, which no encoder takes."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -67,12 +67,13 @@ def test_the_table_for_people() -> None:
         "fal",
     ]
     assert "missing: GROQ_API_KEY" in lines[1]
-    assert lines[2].split() == ["lab", "none", "needed", "-", "-", "0"]
+    assert lines[2].split() == ["lab", "none", "needed", "-", "-", "0", "openai", "http://127.0.0.1"]
     assert "accepted, 2026-01-01 00:00" in lines[3]
     assert "missing: CLOUDFLARE_API_TOKEN, CLOUDFLARE_ACCOUNT_ID" in lines[5]
     assert "set: FAL_API_KEY" in lines[6]
     assert "refused with 401, 2026-01-01 00:00" in lines[6]
     assert "FAL_KEY or FAL_API_KEY" in lines[6]
+    assert lines[6].split()[-2:] == ["fal", "https://fal.run"]
     assert "verysecret" not in "".join(lines)
 
 

@@ -156,18 +156,32 @@ def test_breaker_knobs_of_a_provider_are_laid_over_the_global_ones() -> None:
         ("groq", {}, "/openai/v1/models"),
         ("anthropic", {}, "/v1/models"),
         ("gemini", {}, "/v1beta/models"),
-        ("cloudflare-workers-ai", {}, "/client/v4/accounts/unset/ai/models/search"),
-        ("fal", {}, None),
+        ("cloudflare-workers-ai", {}, "/client/v4/accounts/unset/ai/models/search?per_page=100"),
+        ("openrouter", {}, "/api/v1/models?output_modalities=all"),
+        ("featherless", {}, "/v1/models?per_page=1000"),
+        ("fal", {}, "/v1/models?limit=100"),
+        ("fal-queue", {}, "/v1/models?limit=100"),
+        ("fal", {"base_url": "http://127.0.0.1:1"}, None),
         ("google-vertex", {}, None),
         ("modelz", {}, None),
         ("lab", {"base_url": "http://127.0.0.1:1/v1"}, "/v1/models"),
         ("lab", {"base_url": "http://127.0.0.1:1"}, "/models"),
         ("lab", {"base_url": "http://127.0.0.1:1", "dialect": "fal"}, None),
         ("groq", {"base_url": "http://127.0.0.1:1/x"}, "/x/models"),
-        ("cloudflare-workers-ai", {"base_url": "http://127.0.0.1:1/v1"}, "/models/search"),
+        ("cloudflare-workers-ai", {"base_url": "http://127.0.0.1:1/v1"}, "/models/search?per_page=100"),
         ("fal", {"base_url": "http://127.0.0.1:1/v1", "dialect": "openai"}, "/v1/models"),
     ],
 )
 def test_where_its_list_of_models_is(name: str, entry: dict[str, str], path: str | None) -> None:
     text = yaml.safe_dump({"providers": {name: entry}})
     assert load_text(text, {}).providers[name].list_path == path
+
+
+def test_a_list_at_another_origin_is_reached_the_same_way() -> None:
+    text = "{providers: {fal: {ca_bundle: /ca.pem, proxy: 'http://10.0.0.1:3128'}, groq: {}}}"
+    found = load_text(text, {}).providers
+    fal = found["fal"]
+    assert fal.list_origin is not None
+    assert (fal.list_origin.host, fal.origin.host) == ("api.fal.ai", "fal.run")
+    assert (fal.list_origin.proxy, fal.list_origin.ca_bundle) == (fal.origin.proxy, fal.origin.ca_bundle)
+    assert found["groq"].list_origin is None

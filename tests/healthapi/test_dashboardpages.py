@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -14,27 +13,22 @@ from healthapi.keys import KeyLog
 from healthapi.probing import Probing
 from healthapi.tiers import Tiers
 from tests.healthapi.admin_world import World, outcome
-from tests.healthapi.serving import Client, ask, serving
+from tests.healthapi.serving import Client, document, serving
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[Client]:
-    world = World()
-    world.attempt("groq", "forgotten")
-    world.now += 40 * DAY
+def world() -> World:
+    made = World()
+    made.attempt("groq", "forgotten")
+    made.now += 40 * DAY
     for _ in range(9):
-        world.attempt("groq", "llama-3.3-70b-versatile")
-        world.attempt("openrouter", "bad", Status.ERROR, message="503: overloaded")
-    made = await serving(world)
-    yield made
-    await made.close()
+        made.attempt("groq", "llama-3.3-70b-versatile")
+        made.attempt("openrouter", "bad", Status.ERROR, message="503: overloaded")
+    return made
 
 
 async def dashboard(client: Client, query: str = "", status: int = 200) -> dict[str, Any]:
-    response = await ask(client, f"/health/dashboard{query}")
-    document: dict[str, Any] = await response.json()
-    assert response.status == status, document
-    return document
+    return await document(client, f"/health/dashboard{query}", status)
 
 
 async def test_what_is_wrong_and_what_to_do(client: Client) -> None:
@@ -89,7 +83,38 @@ async def test_what_probes_spend(*, enabled: bool) -> None:
             "cap_requests": 5,
             "cap_tokens": 50,
             "capped": False,
+            "providers": {"groq": {"requests": 0, "tokens": 0, "cap_requests": 5, "cap_tokens": 50, "capped": False}},
         }
+    finally:
+        await client.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "active"),
+    [
+        ("{groq: {api_key: k}, openrouter: {api_key: k, probes: {enabled: false}}}", True),
+        ("{groq: {}}", False),
+        ("{cloudflare-workers-ai: {api_key: k}}", False),
+    ],
+)
+async def test_somebody_has_to_be_probed(text: str, *, active: bool) -> None:
+    assert (await watching(f"providers: {text}")) is active
+
+
+async def test_a_target_may_be_probed_where_its_provider_is_not() -> None:
+    off = "providers: {groq: {api_key: k, probes: {enabled: false}}}\n"
+    target = "models: {m: {targets: [{target: groq/a, probe: {enabled: %s}}]}}"
+    assert await watching(off + target % "true")
+    assert not await watching(off + target % "false")
+
+
+async def watching(config: str) -> bool:
+    """Whether the dashboard of a sidecar with this configuration says that somebody watches."""
+    world = World(config)
+    probing = Probing(world.config, world.keeper, Tiers(), lambda: world.monotonic, lambda: world.now)
+    client = await serving(world, probing=probing)
+    try:
+        return bool((await dashboard(client))["monitoring_active"])
     finally:
         await client.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
@@ -10,7 +9,7 @@ import pytest
 
 from breaker.outcome import NO_MODEL, Kind, Neutral, Status
 from tests.healthapi.admin_world import LOOPBACK, World
-from tests.healthapi.serving import Client, ask, serving
+from tests.healthapi.serving import Client, document, serving
 
 PATH = "/v1/model-health/history"
 STRANGE = ["a/b:free", "bad-\udcff", "nul\x00l", "line\nfeed", "}{", "x" * 4000, "\u202e", " "]
@@ -33,17 +32,12 @@ def busy() -> World:
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[Client]:
-    made = await serving(busy())
-    yield made
-    await made.close()
+def world() -> World:
+    return busy()
 
 
 async def history(client: Client, query: str, status: int = 200) -> dict[str, Any]:
-    response = await ask(client, f"{PATH}?{query}")
-    document: dict[str, Any] = await response.json()
-    assert response.status == status, document
-    return document
+    return await document(client, f"{PATH}?{query}", status)
 
 
 async def totals(client: Client, query: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from config.load import load_text
 from healthapi.keeper import Keeper
-from healthapi.keys import FRESH, MARKS, NOTE, Judged, KeyLog, KeyState, mark
+from healthapi.keys import AHEAD, FRESH, MARKS, NOTE, Judged, KeyLog, KeyState, mark
 from healthapi.store import StoreError
 from tests.healthapi.sidecar import Sidecar, eventually, sidecar
 from tests.redis_server import redis_server
@@ -23,8 +23,8 @@ providers:
 """
 
 
-def log(config: str = CONFIG) -> KeyLog:
-    return KeyLog(load_text(config, {}))
+def log(config: str = CONFIG, now: float = NOW + 3600) -> KeyLog:
+    return KeyLog(load_text(config, {}), lambda: now)
 
 
 def test_what_is_known_before_anything_happened() -> None:
@@ -143,6 +143,32 @@ async def test_sidecars_that_write_over_each_other_agree_in_the_end() -> None:
     await one.sync(notes.keeper)
     await other.sync(notes.keeper)
     assert notes.writes == writes
+
+
+async def test_a_verdict_from_the_future_is_of_a_clock_that_was_wrong() -> None:
+    """It must not count until that time has come: whoever hears of it, and whose own clock it was."""
+    notes, wrong, right = Notes(), log(now=NOW + 1e6), log()
+    wrong.tell("groq", False, 401, NOW + 1e6)
+    await wrong.sync(notes.keeper)
+    await right.sync(notes.keeper)
+    assert right.state("groq") is KeyState.NEVER_TRIED
+    right.tell("groq", True, 200, NOW + 3600)
+    await right.sync(notes.keeper)
+    assert msgspec.json.decode(notes.kept[NOTE])["groq"].popitem()[1]["accepted"] is True
+    clock = [NOW + 1e6]
+    jumped = KeyLog(load_text(CONFIG, {}), lambda: clock[0])
+    jumped.tell("groq", False, 401, clock[0])
+    clock[0] = NOW
+    jumped.tell("groq", True, 200, NOW)
+    assert jumped.state("groq") is KeyState.ACCEPTED
+
+
+async def test_clocks_may_be_a_little_apart() -> None:
+    notes, ahead, behind = Notes(), log(now=NOW + AHEAD), log(now=NOW)
+    ahead.tell("groq", False, 401, NOW + AHEAD)
+    await ahead.sync(notes.keeper)
+    await behind.sync(notes.keeper)
+    assert behind.state("groq") is KeyState.REFUSED
 
 
 async def test_a_key_that_was_replaced_was_not_judged_yet() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from config.load import load_text
 from healthapi import cleanup
 from healthapi.cleanup import Reason
 from healthapi.history import DAY
-from healthapi.offerings import LARGEST, QUIET, Offerings, Suggestion
+from healthapi.offerings import AGAIN, LARGEST, QUIET, Offerings
 from healthapi.store import StoreError
+from healthapi.suggestions import Suggestion
 from tests.healthapi.sidecar import Sidecar, eventually, sidecar
 from tests.healthapi.vendors import Vendors
 from tests.redis_server import redis_server
@@ -23,7 +25,7 @@ providers:
   groq: {{api_key: k}}
   openai: {{}}
   openrouter: {{api_key: k}}
-  fal: {{api_key: k}}
+  modelz: {{api_key: k}}
   lab: {{base_url: "http://127.0.0.1:1/v1"}}
 models:
   llama: {{targets: [groq/llama, lab/other]}}
@@ -190,11 +192,56 @@ async def test_a_list_of_megabytes_is_kept_in_part() -> None:
     async with sidecar("memory:") as one:
         one.attempt(model="gone")
         made = offerings()
-        names = [f"{number:06d}".rjust(250, "x") for number in range(10_000)]
+        names = [f"{number:06d}".rjust(250, "x") for number in range(20_000)]
         (result,) = await made.refresh(one.keeper, Vendors(groq=names).read, ["groq"], one.wall)
         assert sum(map(len, result.offer.names)) <= LARGEST
         assert result.offer.delisted == {}
-        assert result.offer.problem is not None
+        assert (result.offer.whole, result.offer.problem) == (False, None)
+
+
+async def test_a_list_that_is_read_in_part_is_no_trouble(caplog: pytest.LogCaptureFixture) -> None:
+    """It is read as often as any other, and told of once."""
+    async with sidecar("memory:") as one:
+        one.attempt(model="gone")
+        made, vendors = offerings(), Vendors(groq=["a"])
+        vendors.parts.add("groq")
+        with caplog.at_level(logging.INFO, "detour.offers"):
+            for _ in range(2):
+                (result,) = await made.refresh(one.keeper, vendors.read, ["groq"], one.wall)
+        assert (result.offer.names, result.offer.delisted, result.newly_delisted) == ({"a"}, {}, ())
+        assert [record.message[:40] for record in caplog.records] == ["a provider's list of models is read in p"]
+        await made.sync(one.keeper)
+        await made.due(one.keeper, vendors.read, one.wall)
+        vendors.asked.clear()
+        one.ahead += max(QUIET, AGAIN) + 1
+        await made.due(one.keeper, vendors.read, one.wall)
+        assert "groq" not in vendors.asked
+        vendors.parts.clear()
+        (result,) = await made.refresh(one.keeper, vendors.read, ["groq"], one.wall)
+        assert "gone" in result.offer.delisted
+
+
+async def test_names_that_no_list_can_hold_are_never_delisted() -> None:
+    async with sidecar("memory:") as one:
+        long = "x" * 257
+        for model in ("gone", long, "bad-\udcff"):
+            one.attempt(model=model)
+        made = offerings()
+        (result,) = await made.refresh(one.keeper, Vendors(groq=["a"]).read, ["groq"], one.wall)
+        assert set(result.offer.delisted) == {"gone", "llama", "llama-3.3-70b-versatile"}
+
+
+async def test_thousands_of_names_keep_nobody_waiting() -> None:
+    """Every step that names are gone through in gives others a turn."""
+    async with sidecar("memory:") as one:
+        made = offerings()
+        vendors = Vendors(groq=[f"vendor-{number % 97}/Model-{number}-Instruct" for number in range(20_000)])
+        await made.refresh(one.keeper, vendors.read, ["groq"], one.wall)
+        asked, turns = asyncio.create_task(made.suggestions()), 0
+        while not asked.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert turns > 20  # in one go it would be one or two
 
 
 async def test_what_could_join_a_group() -> None:
@@ -250,5 +297,16 @@ async def test_one_of_a_fleet_reads_and_all_know(tmp_path: Path) -> None:
             return not any(known.delisted(record) for known in made)
 
         await eventually(all_know_better)
+        # Whoever misses its own list among those that are kept writes it again.
+        await sidecars[0].keeper.put_note("offers", b"{}")
+        again = offerings(url, "1s")
+
+        async def is_kept() -> bool:
+            for one, known in zip(sidecars, made, strict=True):
+                await known.sync(one.keeper)
+            await again.sync(sidecars[0].keeper)
+            return again.of("groq").names == {"llama", "gone"}
+
+        await eventually(is_kept)
         for one in sidecars:
             await one.keeper.stop()

@@ -1,15 +1,25 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from healthapi.offers import DAY, NOTHING, Offer, alike, failed, gone, read, spellings, stands, suggestions
+from healthapi import offers
+from healthapi.offers import DAY, NOTHING, Offer, failed, gone, spellings, stands
 
 NOW = 1_767_225_600.0
 NEVER: Mapping[str, float | None] = {}
+
+
+def read(
+    before: Offer, names: Sequence[str], tracked: Mapping[str, float | None], now: float, *, whole: bool = True
+) -> Offer:
+    """What is known after a list was read, while these models are tracked."""
+    spelt = spellings(names)
+    absent = {model: success for model, success in tracked.items() if not stands(spelt, model)}
+    return offers.read(before, names, absent, now, whole=whole)
 
 
 def after(*lists: list[str], tracked: Mapping[str, float | None] = NEVER, step: float = DAY) -> Offer:
@@ -53,12 +63,13 @@ def test_a_list_that_cannot_be_read_changes_nothing_but_what_is_said_of_it() -> 
     assert read(offer, ["a", "c"], {"c": None}, NOW + 6).problem is None
 
 
-def test_a_list_that_was_cut_speaks_only_for_models() -> None:
+def test_a_list_that_was_read_in_part_speaks_only_for_models() -> None:
     before = after(["a", "c"], ["a"], tracked={"c": None, "d": None})
     assert before.delisted.keys() == {"c", "d"}
     offer = read(before, ["x", "d"], {"a": None, "c": None, "d": None}, NOW + 5, whole=False)
     assert offer.delisted.keys() == {"c"}
-    assert offer.problem is not None
+    assert (offer.whole, offer.problem, offer.read_at) == (False, None, NOW + 5)
+    assert read(offer, ["d"], {"a": None, "d": None}, NOW + 6).whole
 
 
 TEN = [f"m{number}" for number in range(10)]
@@ -112,16 +123,26 @@ def test_what_is_no_longer_tracked_is_no_longer_told_of() -> None:
         ("meta-llama/llama-3.3-70b-instruct", "meta-llama/llama-3.3-70b-instruct:nitro", True),
         ("meta-llama/llama-3.3-70b-instruct:free", "meta-llama/llama-3.3-70b-instruct:free", True),
         ("meta-llama/llama-3.3-70b-instruct:free", "meta-llama/llama-3.3-70b-instruct", False),
+        ("meta-llama/llama-3.3-70b-instruct", "meta-llama/llama-3.3-70b-instruct:free", False),
+        ("gemini-2.0-flash", "models/gemini-2.0-flash", True),
+        ("gemini-2.0-flash", "models/gemini-2.0-pro", False),
+        ("llama3.3", "llama3.3:70b", False),
         ("claude-3-5-sonnet-20241022", "claude-3-5-sonnet-latest", True),
         ("claude-opus-4-1-20250805", "claude-opus-4-1", True),
         ("claude-3-5-sonnet-20241022", "claude-3-5-sonnet-20240620", False),
-        ("llama3.3", "llama3.3:70b", False),
         ("a", "b\udcff", False),
         ("a", "", False),
     ],
 )
 def test_under_which_names_a_model_stands_on_a_list(listed: str, model: str, there: bool) -> None:
-    assert stands(spellings([listed, "something-else"]), model) is there
+    assert stands(spellings([listed, "something:else"]), model) is there
+
+
+def test_in_a_list_without_variants_they_are_a_router_s() -> None:
+    """As at Hugging Face, where any provider's name may stand behind the model's."""
+    spelt = spellings(["Qwen/Qwen3-32B"])
+    assert stands(spelt, "Qwen/Qwen3-32B:groq")
+    assert not stands(spelt, "Qwen/Qwen3-8B:groq")
 
 
 @given(
@@ -141,44 +162,3 @@ def test_whatever_is_read(lists: list[list[str]], tracked: dict[str, float | Non
         if offer.suspicious:
             assert fresh <= before.missing.keys()
         assert offer.delisted.keys() & before.names <= fresh, "what was there just before has just gone"
-
-
-# -- suggestions -----------------------------------------------------------------------------------------------------
-
-GROUPS = {
-    "llama-3.3-70b": [("groq", "llama-3.3-70b-versatile"), ("openrouter", "meta-llama/llama-3.3-70b-instruct")],
-    "sonnet": [("anthropic", "claude-3-5-sonnet-20241022")],
-    "mine": [("lab", "secret-sauce")],
-}
-OFFERED = {
-    "groq": ["llama-3.3-70b-versatile", "llama-3.1-8b-instant"],
-    "together": ["meta-llama/Llama-3.3-70B-Instruct-Turbo", "meta-llama/Llama-3.3-70B-Instruct"],
-    "openrouter": [
-        "meta-llama/llama-3.3-70b-instruct",
-        "meta-llama/llama-3.3-70b-instruct:free",
-        "anthropic/claude-3.5-sonnet:beta",
-        "anthropic/claude-3.5-sonnet",
-    ],
-    "deepinfra": ["Qwen/Qwen2.5-72B-Instruct"],
-}
-
-
-def suggested(left: set[tuple[str, str]]) -> list[tuple[str, str, str]]:
-    offered = {name: alike(names) for name, names in OFFERED.items()}
-    return suggestions(offered, GROUPS, lambda provider, model: (provider, model) in left)
-
-
-def test_what_could_join_a_group() -> None:
-    assert suggested(set()) == [
-        ("llama-3.3-70b", "together", "meta-llama/Llama-3.3-70B-Instruct"),
-        ("sonnet", "openrouter", "anthropic/claude-3.5-sonnet"),
-    ]
-
-
-def test_what_could_take_the_place_of_a_target_that_went() -> None:
-    found = suggested({("openrouter", "meta-llama/llama-3.3-70b-instruct")})
-    assert ("llama-3.3-70b", "openrouter", "meta-llama/llama-3.3-70b-instruct:free") in found
-
-
-def test_names_that_say_nothing_are_never_alike() -> None:
-    assert suggestions({"a": alike(["模型"])}, {"группа": [("b", "///")]}, lambda *_: False) == []

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from breaker.outcome import Blame, Kind, Status
 from tests.healthapi.admin_world import World
-from tests.healthapi.serving import Client, ask, serving
+from tests.healthapi.serving import Client, document
 
 CONFIG = """
 sla: {availability: 99.5, p95: 2s}
@@ -20,31 +19,22 @@ providers:
 """
 
 
-def busy() -> World:
+@pytest.fixture
+def world() -> World:
     """Three hours of groq, with a bad quarter of an hour; keys that are refused at openrouter."""
-    world = World(CONFIG)
+    made = World(CONFIG)
     for minute in range(180):
         bad = 100 <= minute < 115
-        world.attempt("groq", "a", Status.TIMEOUT if bad else Status.SUCCESS, response_time=0.3, first_byte=0.05)
-        world.attempt("groq", "b", response_time=0.3, kind=Kind.PROBE)
+        made.attempt("groq", "a", Status.TIMEOUT if bad else Status.SUCCESS, response_time=0.3, first_byte=0.05)
+        made.attempt("groq", "b", response_time=0.3, kind=Kind.PROBE)
         if minute == 0:
-            world.attempt("openrouter", "m", Status.ERROR, blame=Blame.PROVIDER_CREDENTIAL)
-        world.now += 60
-    return world
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[Client]:
-    made = await serving(busy())
-    yield made
-    await made.close()
+            made.attempt("openrouter", "m", Status.ERROR, blame=Blame.PROVIDER_CREDENTIAL)
+        made.now += 60
+    return made
 
 
 async def sla(client: Client, path: str, status: int = 200) -> dict[str, Any]:
-    response = await ask(client, f"/v1/model-health/provider/{path}")
-    document: dict[str, Any] = await response.json()
-    assert response.status == status, document
-    return document
+    return await document(client, f"/v1/model-health/provider/{path}", status)
 
 
 async def test_figures_budget_and_burn_rates(client: Client) -> None:

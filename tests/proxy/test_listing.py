@@ -7,6 +7,9 @@ from hypothesis import strategies as st
 
 from proxy.listing import LONGEST, NO_LIST, Page, first, following, read
 
+GROK = ("grok-4-0709", "grok-4", "grok-4-latest")
+FLUX = ("fal-ai/flux/dev",)
+
 
 @pytest.mark.parametrize(
     ("dialect", "body", "names"),
@@ -21,6 +24,12 @@ from proxy.listing import LONGEST, NO_LIST, Page, first, following, read
         ("gemini", b'{"models":[{"name":"models/"},{"name":"  spaced "}]}', ("spaced",)),
         ("openai", b'{"data":[{"id":7},{"id":null},{},{"id":""},{"id":"a\\nb"},{"id":"ok"}]}', ("ok",)),
         ("openai", b'{"data":[{"id":"\\ud83d\\ude00"}]}', ("\U0001f600",)),
+        ("openai", b'{"data":[{"id":"grok-4-0709","aliases":["grok-4","grok-4-latest",7]}]}', GROK),
+        ("openai", b'{"data":[{"id":"a","aliases":"b"},{"id":"c","aliases":null}]}', ("a", "c")),
+        ("openai", b'{"object":"list","result":"success","models":{},"data":[{"id":"a"}]}', ("a",)),
+        ("openai", b'{"data":[{"name":"by-name"},{"id":null,"name":"b"}]}', ("by-name", "b")),
+        ("fal", b'{"models":[{"endpoint_id":"fal-ai/flux/dev","metadata":{"display_name":"FLUX"}}]}', FLUX),
+        ("openai", b'{"data":[{"id":"models/gemini-2.0-flash"}]}', ("gemini-2.0-flash",)),
     ],
 )
 def test_names_on_a_page(dialect: str, body: bytes, names: tuple[str, ...]) -> None:
@@ -57,33 +66,84 @@ def test_a_name_that_is_too_long_is_none() -> None:
 @pytest.mark.parametrize(
     ("dialect", "body", "then"),
     [
-        ("openai", {"data": [], "has_more": True, "last_id": "a"}, b""),
+        ("openai", {"data": [], "has_more": True, "last_id": "a"}, b"after=a"),
         ("anthropic", {"data": [{"id": "a"}], "has_more": True, "last_id": "a&b=c"}, b"after_id=a%26b%3Dc"),
-        ("anthropic", {"data": [{"id": "a"}], "has_more": "yes", "last_id": "a"}, b""),
-        ("anthropic", {"data": [{"id": "a"}], "has_more": True}, b""),
+        ("anthropic", {"data": [{"id": "a"}], "has_more": "yes", "last_id": "a"}, b"after_id=a"),
         ("gemini", {"models": [], "nextPageToken": "x y"}, b"pageToken=x%20y"),
-        ("gemini", {"models": [], "nextPageToken": ""}, b""),
-        ("gemini", {"models": [], "nextPageToken": 7}, b""),
+        ("fal", {"models": [], "has_more": True, "next_cursor": "Mg=="}, b"cursor=Mg%3D%3D"),
+        ("openai", {"data": [], "pagination": {"current_page": 1, "total_pages": 3}}, b"page=2"),
+        ("openai", {"result": [], "result_info": {"page": 2, "per_page": 100, "total_count": 201}}, b"page=3"),
+        ("openai", {"result": [], "result_info": {"page": 2, "per_page": 100, "total_pages": 3}}, b"page=3"),
     ],
 )
 def test_where_the_next_page_is(dialect: str, body: object, then: bytes) -> None:
-    assert read(msgspec.json.encode(body), dialect).next == then
+    page = read(msgspec.json.encode(body), dialect)
+    assert (page.next, page.more) == (then, True)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "body"),
+    [
+        ("anthropic", {"data": [{"id": "a"}], "has_more": True}),
+        ("anthropic", {"data": [{"id": "a"}], "has_more": True, "last_id": 7}),
+        ("gemini", {"models": [], "nextPageToken": 7}),
+        ("fal", {"models": [], "next_cursor": 7, "has_more": True, "last_id": "a"}),
+    ],
+)
+def test_a_next_page_that_nobody_can_ask_for(dialect: str, body: object) -> None:
+    """There is more, so that what was read is a part."""
+    page = read(msgspec.json.encode(body), dialect)
+    assert (page.next, page.more) == (b"", True)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"has_more": False, "last_id": "a"},
+        {"nextPageToken": ""},
+        {"next_cursor": None, "has_more": False},
+        {"pagination": {"current_page": 3, "total_pages": 3}},
+        {"pagination": {"current_page": 4, "total_pages": 3}},
+        {"pagination": {"current_page": -1, "total_pages": 3}},
+        {"pagination": {"current_page": "1", "total_pages": 3}},
+        {"pagination": {"total_pages": 3}},
+        {"pagination": None, "result_info": []},
+        {"result_info": {"page": 2, "per_page": 100, "total_count": 200}},
+        {"result_info": {"page": 1, "per_page": 0, "total_count": 200}},
+    ],
+)
+def test_the_last_page(said: dict[str, object]) -> None:
+    page = read(msgspec.json.encode({"data": [{"id": "a"}], **said}), "openai")
+    assert page == Page(("a",))
 
 
 @pytest.mark.parametrize(
     ("dialect", "target", "second"),
     [
-        ("openai", b"/v1/models", b"/v1/models"),
+        ("openai", b"/v1/models", b"/v1/models?x=1"),
         ("anthropic", b"/v1/models?limit=1000", b"/v1/models?limit=1000&x=1"),
         ("gemini", b"/v1/models?pageSize=1000", b"/v1/models?pageSize=1000&x=1"),
     ],
 )
 def test_what_is_asked(dialect: str, target: bytes, second: bytes) -> None:
     assert first("/v1/models", dialect) == target
-    assert following("/v1/models", dialect, Page((), b"x=1")) == second
+    assert following("/v1/models", dialect, Page((), b"x=1", more=True)) == second
 
 
-@given(st.binary() | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(msgspec.json.encode))
+def test_a_path_may_have_a_query() -> None:
+    assert first("/m?a=1", "openai") == b"/m?a=1"
+    assert first("/m?a=1", "gemini") == b"/m?a=1&pageSize=1000"
+    assert following("/m?a=1", "openai", Page((), b"page=2", more=True)) == b"/m?a=1&page=2"
+
+
+_PLACES = ["data", "models", "result", "id", "name", "aliases", "pagination", "result_info", "page", "total_pages"]
+_ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.text() | st.integers(-(2**63), 2**63 - 1),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from([*_PLACES, "has_more", "next_cursor"]), inner),
+)
+
+
+@given(st.binary() | _ANYTHING.map(msgspec.json.encode))
 def test_whatever_is_answered(body: bytes) -> None:
     page = read(body, "openai")
     assert page.names is None or all(name.isprintable() and name for name in page.names)

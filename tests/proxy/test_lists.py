@@ -10,6 +10,7 @@ import random
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from msgspec.structs import replace
 
 from breaker.registry import Registry
 from config.load import load_text
@@ -107,6 +108,85 @@ async def test_every_dialect_to_its_last_page(fake: FakeProvider, name: str, cou
     pages = -(-count // 50) if name in ("anthropic", "gemini") else 1
     assert len(fake.log) == pages
     assert not fake.mistakes
+
+
+def paged(pages: dict[str, object]) -> Callable[[Conversation], None]:
+    """A script that gives each page under its parameter, the first one without; for others it fails."""
+
+    def act(talk: Conversation) -> None:
+        _, _, query = talk.seen.target.decode().partition("?")
+        found = pages.get(query)
+        answering(json.dumps(found).encode(), status=500 if found is None else 200)(talk)
+
+    return act
+
+
+def numbered(names: list[str], page: int, last: int) -> dict[str, object]:
+    return {"data": [{"id": name} for name in names], "pagination": {"current_page": page, "total_pages": last}}
+
+
+async def test_numbered_pages(fake: FakeProvider) -> None:
+    fake.scripts[""] = paged({
+        "": numbered(["a", "b"], 1, 3),
+        "page=2": numbered(["c", "b"], 2, 3),
+        "page=3": numbered(["d"], 3, 3),
+    })  # fmt: skip
+    async with bench(fake.url) as made:
+        assert await made.read() == ModelList(("a", "b", "c", "d"))
+
+
+async def test_a_page_that_fails_is_no_list_at_all(fake: FakeProvider) -> None:
+    fake.scripts[""] = paged({"": numbered(["a", "b"], 1, 3), "page=2": numbered(["c", "b"], 2, 3)})
+    async with bench(fake.url) as made:
+        found = await made.read()
+    assert found.names == ()
+    assert "500" in (found.problem or "")
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        {"": {"data": [{"id": "a"}], "has_more": True}},
+        {"": {"data": [{"id": "a"}], "has_more": True, "last_id": "a"}, "after=a": {"data": [], "has_more": True}},
+        {"": numbered(["a"], 1, 3), "page=2": numbered(["a"], 1, 3)},
+    ],
+    ids=["no-way", "nothing", "again"],
+)
+async def test_a_list_that_says_there_is_more_and_gives_none_is_a_part(
+    fake: FakeProvider, pages: dict[str, object]
+) -> None:
+    fake.scripts[""] = paged(pages)
+    async with bench(fake.url) as made:
+        assert await made.read() == ModelList(("a",), whole=False)
+    assert len(fake.log) == len(pages)
+
+
+async def test_a_list_at_another_origin_gets_no_key(fake: FakeProvider) -> None:
+    cursor = {"models": [{"endpoint_id": "fal-ai/a"}], "next_cursor": "Mg==", "has_more": True}
+    last = {"models": [{"endpoint_id": "fal-ai/b"}], "next_cursor": None, "has_more": False}
+    fake.scripts[""] = paged({"limit=1": cursor, "limit=1&cursor=Mg%3D%3D": last})
+    async with bench(fake.url) as made:
+        providers = made.plane.config.providers
+        fal = providers["fal"]
+        elsewhere = replace(fal.origin, host="localhost")
+        providers["fal"] = replace(fal, list_path="/v1/models?limit=1", list_origin=elsewhere)
+        assert await made.read("fal") == ModelList(("fal-ai/a", "fal-ai/b"))
+        assert [seen.header(b"authorization") for seen in fake.log] == [None, None]
+        assert {seen.header(b"host") for seen in fake.log} == {f"localhost:{fake.port}".encode()}
+        fake.scripts[""] = answering(b'{"error":{"message":"no key"}}', status=401)
+        assert "401" in ((await made.read("fal")).problem or "")
+        assert made.kept.keys == []
+
+
+async def test_a_key_that_is_good_for_generations_alone_is_not_refused(fake: FakeProvider) -> None:
+    """Restricted keys of OpenAI's: a 401 about the scope that lists want."""
+    text = "You have insufficient permissions for this operation. Missing scopes: api.model.read."
+    fake.scripts[""] = answering(json.dumps({"error": {"message": text}}).encode(), status=401)
+    async with bench(fake.url) as made:
+        made.plane.sure["openai"] = 1e9
+        assert "Missing scopes" in ((await made.read()).problem or "")
+        assert made.kept.keys == []
+        assert "openai" in made.plane.sure
 
 
 @pytest.mark.parametrize(
@@ -216,6 +296,7 @@ async def test_a_compressed_list(fake: FakeProvider) -> None:
 
 async def test_of_a_list_without_end_a_part_is_read(fake: FakeProvider) -> None:
     fake.offered = [f"m{number}" for number in range(lists.MOST + 5)]
+    assert len(fake.offered) > 50 * lists.PAGES
     async with bench(fake.url) as made:
         found = await made.read()
         assert (len(found.names), found.whole) == (lists.MOST, False)

@@ -63,7 +63,7 @@ def test_all_of_them_come_by_priority_with_names_and_steps() -> None:
         ["openrouter"],
         ["groq/old", "groq/older"],
     ]
-    assert found[0].details == "1 of 2 known models are healthy, 1 unhealthy"
+    assert found[0].details == "1 of 2 known models are healthy, 1 unhealthy, 0 degraded"
     assert found[1].next_steps[0] == "groq: set GROQ_API_KEY and GROQ_HOST"
     assert found[2].details.startswith("3 targets")
     assert found[3].details.startswith("1 provider with more than 30%")
@@ -76,6 +76,13 @@ def test_names_are_bounded_and_the_rest_counted() -> None:
         Findings(health=0.0, healthy=0, known=25, unhealthy=[("p", f"m{number}") for number in range(25)])
     )
     assert (len(one.names), one.more) == (NAMES, 15)
+
+
+def test_the_unhealthy_come_before_the_degraded() -> None:
+    ill, poorly = [("p", "bad")], [("p", f"fair{number}") for number in range(12)]
+    (one,) = recommendations(Findings(health=0.0, healthy=0, known=13, unhealthy=ill, degraded=poorly))
+    assert one.names == ["p/bad", *(f"p/fair{number}" for number in range(9))]
+    assert one.more == 3
 
 
 @given(st.text(st.characters(), max_size=300))

@@ -6,8 +6,9 @@ import pytest
 from breaker.outcome import NO_MODEL, OTHER_MODEL, Blame, Status
 from healthapi.memory import MemoryStore
 from healthapi.views import dashboard
-from healthapi.views.dashboard import ILL, Dashboard, Parts, Ward, Watch, dashboard_model, duration, percent
+from healthapi.views.dashboard import Dashboard, Parts, Watch, dashboard_model
 from healthapi.views.survey import survey
+from healthapi.views.ward import ILL, Ward
 from tests.healthapi.samples import NOW, many, outcome, sources, store
 
 CONFIG = """
@@ -20,8 +21,10 @@ models:
 """
 
 
-def made(kept: MemoryStore, stale: tuple[tuple[str, str], ...] = (), watch: Watch | None = None) -> Dashboard:
-    read = sources(kept, config=CONFIG)
+def made(
+    kept: MemoryStore, stale: tuple[tuple[str, str], ...] = (), watch: Watch | None = None, config: str = CONFIG
+) -> Dashboard:
+    read = sources(kept, config=config)
     found, ward = survey(read), Ward()
     for target in found.targets:
         ward.add(target, configured=found.providers[target.record.provider].configured)
@@ -110,7 +113,7 @@ def test_what_lacks_a_key_says_which() -> None:
 def test_recommendations_come_from_all_of_it() -> None:
     told = made(mixed(), stale=(("groq", "old"),))
     assert [(one.priority, one.names) for one in told.recommendations] == [
-        ("CRITICAL", ["groq/bad"]),
+        ("CRITICAL", ["groq/bad", "groq/fair"]),
         ("HIGH", ["openai"]),
         ("MEDIUM", ["openai"]),
         ("LOW", ["groq/old"]),
@@ -164,6 +167,22 @@ def test_a_record_whose_provider_left_the_configuration_is_told_of() -> None:
     assert lacking["gone"].error == "set providers.gone"
 
 
+def test_a_key_whose_address_lacks_a_part_is_of_no_use() -> None:
+    config = "providers: {cloudflare-workers-ai: {api_key: k}}\nmodels: {m: {targets: [cloudflare-workers-ai/a]}}"
+    told = made(store(), config=config)
+    (lacking,) = told.unconfigured_gateways
+    assert (lacking.gateway, lacking.targets) == ("cloudflare-workers-ai", 1)
+    assert (lacking.missing, lacking.error) == (["CLOUDFLARE_ACCOUNT_ID"], "set CLOUDFLARE_ACCOUNT_ID")
+    assert [(one.priority, one.names) for one in told.recommendations] == [("HIGH", ["cloudflare-workers-ai"])]
+
+
+def test_models_that_are_degraded_are_named_too() -> None:
+    kept = store(*many(20, 0), *(one for number in range(3) for one in many(9, 1, model=f"fair{number}")))
+    (one,) = made(kept, config="providers: {groq: {api_key: k}}").recommendations
+    assert (one.priority, sorted(one.names)) == ("CRITICAL", ["groq/fair0", "groq/fair1", "groq/fair2"])
+    assert one.details == "1 of 4 known models are healthy, 0 unhealthy, 3 degraded"
+
+
 def test_bad_keys_of_callers_make_nothing_ill() -> None:
     kept = store(*(outcome(Status.ERROR, blame=Blame.PROVIDER_CREDENTIAL) for _ in range(50)))
     told = made(kept)
@@ -183,35 +202,3 @@ def test_so_many_are_listed_of_one_provider() -> None:
 def test_any_name_can_be_told(model: str) -> None:
     told = msgspec.json.encode(made(store(*many(0, 9, model=model)), stale=(("groq", model),)))
     assert msgspec.json.decode(told)["models"][0]["name"]
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        (None, None),
-        (0.0, "0.0%"),
-        (92.3, "92.3%"),
-        (100 * 14 / 15, "93.3%"),
-        (99.94, "99.9%"),
-        (99.96, "99.9%"),
-        (100.0, "100.0%"),
-    ],
-)
-def test_percentages(value: float | None, shown: str | None) -> None:
-    assert percent(value) == shown
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        (None, None),
-        (0.2, "0ms"),
-        (850.0, "850ms"),
-        (999.4, "999ms"),
-        (999.6, "1.0s"),
-        (2500.0, "2.5s"),
-        (61000.0, "61.0s"),
-    ],
-)
-def test_durations(value: float | None, shown: str | None) -> None:
-    assert duration(value) == shown

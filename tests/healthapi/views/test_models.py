@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from breaker.outcome import NO_MODEL, OTHER_MODEL, Kind, Status
 from healthapi.views import model_health_list, unhealthy
-from healthapi.views.models import Filters, ModelHealthList, UnhealthyModels
+from healthapi.views.models import Filters, ModelHealthList, UnhealthyModels, Wanted
 from healthapi.views.record import ModelHealth
 from tests.healthapi.samples import NOW, many, outcome, sources, store
 
@@ -25,7 +25,7 @@ def test_the_newest_comes_first_and_equal_times_keep_their_order() -> None:
     given_sources = sources(store(*(outcome(model=model, at=at) for model, at in order)))
     wanted = ["b", "a", "tie-1", "tie-2", "tie-3"]
     assert names(model_health_list(given_sources)) == wanted
-    pages = [model_health_list(given_sources, limit=1, offset=offset) for offset in range(6)]
+    pages = [model_health_list(given_sources, Wanted(limit=1, offset=offset)) for offset in range(6)]
     assert [names(page) for page in pages] == [[name] for name in wanted] + [[]]
     assert [page.total for page in pages] == [5] * 6
     assert [(page.page, page.page_size, page.limit, page.offset) for page in pages][2] == (3, 1, 1, 2)
@@ -35,8 +35,8 @@ def test_the_newest_comes_first_and_equal_times_keep_their_order() -> None:
 @given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 3)), max_size=20), st.integers(1, 4))
 def test_pages_put_together_are_the_whole_list(calls: list[tuple[str, int]], limit: int) -> None:
     given_sources = sources(store(*(outcome(model=model, at=NOW + at) for model, at in calls)))
-    whole = model_health_list(given_sources, limit=1000)
-    pages = [model_health_list(given_sources, limit=limit, offset=n) for n in range(0, 20, limit)]
+    whole = model_health_list(given_sources, Wanted(limit=1000))
+    pages = [model_health_list(given_sources, Wanted(limit=limit, offset=n)) for n in range(0, 20, limit)]
     assert [model for page in pages for model in names(page)] == names(whole)
     assert [one.last_called_at for one in whole.models] == sorted(
         (o.last_called_at for o in whole.models), reverse=True
@@ -53,13 +53,13 @@ def test_filters_count_all_that_match_and_are_told() -> None:
         outcome(provider="google-vertex", model="gemini"),
     )
     given_sources = sources(kept)
-    document = model_health_list(given_sources, provider="groq", status=Status.ERROR, limit=1)
+    document = model_health_list(given_sources, Wanted(provider="groq", status=Status.ERROR, limit=1))
     assert (document.total, names(document), document.filters) == (2, ["bad"], Filters("groq", "error"))
-    assert names(model_health_list(given_sources, status=Status.TIMEOUT)) == []
-    assert names(model_health_list(given_sources, provider="nobody")) == []
-    assert model_health_list(given_sources, provider="google").filters.provider == "google"
-    assert names(model_health_list(given_sources, provider="google")) == ["gemini"]
-    assert model_health_list(given_sources, provider="a\udcff").filters.provider == "a?"
+    assert names(model_health_list(given_sources, Wanted(status=Status.TIMEOUT))) == []
+    assert names(model_health_list(given_sources, Wanted(provider="nobody"))) == []
+    assert model_health_list(given_sources, Wanted(provider="google")).filters.provider == "google"
+    assert names(model_health_list(given_sources, Wanted(provider="google"))) == ["gemini"]
+    assert model_health_list(given_sources, Wanted(provider="a\udcff")).filters.provider == "a?"
 
 
 def test_requests_without_a_model_are_in_no_list_and_forgotten_names_are() -> None:
@@ -77,11 +77,11 @@ def test_one_kind_of_traffic_alone() -> None:
     )
     given_sources = sources(kept, NOW + 9)
     assert names(model_health_list(given_sources)) == ["both", "probed", "live"]
-    assert names(model_health_list(given_sources, kind=Kind.LIVE)) == ["live", "both"]
-    assert names(model_health_list(given_sources, kind=Kind.PROBE)) == ["both", "probed"]
-    assert names(model_health_list(given_sources, kind=Kind.PROBE, status=Status.SUCCESS)) == ["probed"]
-    assert names(model_health_list(given_sources, kind=Kind.LIVE, status=Status.SUCCESS)) == ["live", "both"]
-    assert model_health_list(given_sources, kind=Kind.LIVE).models[1].call_count == 1
+    assert names(model_health_list(given_sources, Wanted(kind=Kind.LIVE))) == ["live", "both"]
+    assert names(model_health_list(given_sources, Wanted(kind=Kind.PROBE))) == ["both", "probed"]
+    assert names(model_health_list(given_sources, Wanted(kind=Kind.PROBE, status=Status.SUCCESS))) == ["probed"]
+    assert names(model_health_list(given_sources, Wanted(kind=Kind.LIVE, status=Status.SUCCESS))) == ["live", "both"]
+    assert model_health_list(given_sources, Wanted(kind=Kind.LIVE)).models[1].call_count == 1
 
 
 @pytest.mark.parametrize(

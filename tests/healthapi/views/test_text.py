@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from healthapi.record import Sums
-from healthapi.views.text import clean, iso, mean_milliseconds, milliseconds
+from healthapi.views.text import clean, duration, iso, mean_milliseconds, milliseconds, percent
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,35 @@ def test_cleaned_text_can_always_be_encoded(text: str) -> None:
 @pytest.mark.parametrize(("text", "cleaned"), [("llama", "llama"), ("モデル", "モデル"), ("a\udcffb", "a?b")])
 def test_only_lone_surrogates_are_replaced(text: str, cleaned: str) -> None:
     assert clean(text) == cleaned
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, None),
+        (0.0, "0.0%"),
+        (92.3, "92.3%"),
+        (100 * 14 / 15, "93.3%"),
+        (99.94, "99.9%"),
+        (99.96, "99.9%"),
+        (100.0, "100.0%"),
+    ],
+)
+def test_percentages(value: float | None, shown: str | None) -> None:
+    assert percent(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, None),
+        (0.2, "0ms"),
+        (850.0, "850ms"),
+        (999.4, "999ms"),
+        (999.6, "1.0s"),
+        (2500.0, "2.5s"),
+        (61000.0, "61.0s"),
+    ],
+)
+def test_durations(value: float | None, shown: str | None) -> None:
+    assert duration(value) == shown

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from breaker.outcome import NO_MODEL, OTHER_MODEL, Kind, Status
 from healthapi.views import model_health_list, provider_summary, providers, stats
-from healthapi.views.totals import Providers, ProviderShare, ProviderSummary, Stats
+from healthapi.views.models import Wanted
+from healthapi.views.totals import Providers, ProviderShare, ProviderSummary, Stats, begun
 from tests.healthapi.samples import many, outcome, sources, store
 
 
@@ -95,7 +97,7 @@ def test_lists_statistics_summaries_and_shares_tell_the_same(
     wanted = [one for one in made if one[1] != NO_MODEL and kind in (None, one[3])]
     whole, listed, shares = (
         stats(given_sources, kind),
-        model_health_list(given_sources, kind=kind),
+        model_health_list(given_sources, Wanted(kind=kind)),
         providers(given_sources, kind),
     )
     summaries = [provider_summary(given_sources, share.provider, kind) for share in shares.providers]
@@ -107,3 +109,16 @@ def test_lists_statistics_summaries_and_shares_tell_the_same(
     assert whole.total_calls == sum(one.total_calls for one in summaries if one is not None)
     assert whole.total_models == listed.total == sum(share.model_count for share in shares.providers)
     assert whole.providers == shares.total_providers == len([one for one in summaries if one is not None])
+
+
+@pytest.mark.parametrize("after", range(4))
+def test_what_is_forgotten_while_records_are_added_up_counts_once(after: int) -> None:
+    kept = store(*many(3, 1), *many(2, 0, model="b"), *many(1, 1, model="c"), *many(5, 0, model="gone before"))
+    kept.forget("groq", "gone before")
+    totals, records = begun(sources(kept), None, None)
+    for number, one in enumerate(records):
+        if number == after:
+            kept.forget("groq", "b")
+        totals.add(one)
+    found = totals.stats()
+    assert (found.total_models, found.total_calls, found.total_success, found.providers) == (4, 13, 11, 1)
