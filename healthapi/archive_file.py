@@ -266,9 +266,9 @@ def _locked(path: str) -> int:
     Raises:
         StoreError: another process has it, or the file cannot be made.
     """
-    if Path(path).is_dir():
-        raise StoreError("is a directory: name a file")
     try:
+        if Path(path).is_dir():
+            raise StoreError("is a directory: name a file")
         lock = os.open(os.path.realpath(path) + "-lock", os.O_RDWR | os.O_CREAT, 0o666)
     except FileNotFoundError:
         raise StoreError("is in a directory that does not exist: make it, or name another file") from None

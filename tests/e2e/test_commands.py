@@ -77,6 +77,25 @@ async def test_a_file_that_is_not_there_is_a_bad_configuration(tmp_path: Path) -
         assert "missing.yaml" in err
 
 
+async def test_a_stop_during_the_start_is_not_lost(tmp_path: Path) -> None:
+    """As process 1 of a container it would be ignored, were there no handler yet; here it would kill."""
+    pipe = tmp_path / "detour.yaml"
+    os.mkfifo(pipe)  # reading the configuration waits for a writer
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "proxy.cli", "serve", "-c", str(pipe), cwd=ROOT, env=environment({"PYTHONPATH": str(ROOT)})
+    )
+    try:
+        caught = Path(f"/proc/{process.pid}/status")
+        mask = 1 << signal.SIGTERM - 1
+        await eventually(lambda: bool(int(re.findall(r"SigCgt:\s*(\w+)", caught.read_text())[0], 16) & mask))
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
 @pytest.mark.parametrize("flag", ["--listen", "--admin-listen"])
 async def test_serve_exits_3_when_a_port_is_taken(flag: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:

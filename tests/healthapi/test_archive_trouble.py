@@ -224,9 +224,10 @@ async def test_a_file_that_may_not_be_written_to() -> None:
         assert set(os.listdir(directory)) == {"detour.db", "detour.db-lock"}
 
 
-async def test_a_directory_that_may_not_be_written_to() -> None:
+@pytest.mark.parametrize("mode", [0o500, 0o600, 0o000])
+async def test_a_directory_that_may_not_be_written_to(mode: int) -> None:
     with restricted() as directory:
-        directory.chmod(0o500)
+        directory.chmod(mode)
         await refused(directory / "detour.db", r"cannot be written to \(Permission denied\): name another file")
 
 
