@@ -72,10 +72,19 @@ class Latencies:
         Raises:
             ValueError: `q` is not between 0 and 1.
         """
-        if not 0 <= q <= 1:
-            raise ValueError(f"a quantile lies between 0 and 1, not at {q}")
+        return self.quantiles(q)[0]
+
+    def quantiles(self, *shares: float) -> list[float | None]:
+        """Several quantiles, for little more than one.
+
+        Raises:
+            ValueError: a share is not between 0 and 1.
+        """
         totals = list(accumulate(self.counts))
-        if not totals[-1]:
-            return None
-        rank = max(1, math.ceil(q * totals[-1]))
-        return _ANSWERS[bisect_left(totals, rank)]
+        seen = totals[-1]
+        found: list[float | None] = []
+        for q in shares:
+            if not 0 <= q <= 1:
+                raise ValueError(f"a quantile lies between 0 and 1, not at {q}")
+            found.append(_ANSWERS[bisect_left(totals, max(1, math.ceil(q * seen)))] if seen else None)
+        return found

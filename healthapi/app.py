@@ -26,7 +26,7 @@ from healthapi.presenting import presented
 from healthapi.replies import Reply, Stream, reply
 from healthapi.routes import Match, Route, Router
 from healthapi.store import StoreError
-from healthapi.streaming import stream
+from healthapi.streaming import PIECE, stream, whole
 from healthapi.table import TABLE
 from healthapi.target import split
 
@@ -49,6 +49,16 @@ _HEADERS: Final = {
 }
 
 
+def new_request_id() -> str:
+    """What names an answer in the log."""
+    return f"adm-{secrets.token_hex(8)}"
+
+
+def common_headers(request_id: str) -> dict[str, str]:
+    """The headers that every answer has."""
+    return {**_HEADERS, "Vary": "Origin", "X-Detour-Request-Id": request_id}
+
+
 def build(admin: Admin, table: Sequence[Route] = TABLE) -> web.Application:
     """The admin application, to be served by a runner of the caller's."""
     return web.Application(middlewares=[_Port(admin, table).middleware()])
@@ -58,11 +68,8 @@ class _Port:
     """What it takes to answer one request."""
 
     def __init__(self, admin: Admin, table: Sequence[Route]) -> None:
-        settings = admin.config.settings.admin
         self._admin = admin
         self._router = Router(table)
-        self._door = Door(settings.token, settings.listen.loopback, frozenset(settings.open))
-        self._origins = frozenset(settings.origins)
 
     def middleware(self) -> Middleware:
         """The middleware that answers everything."""
@@ -74,8 +81,8 @@ class _Port:
         return answer
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        request_id = f"adm-{secrets.token_hex(8)}"
-        headers = {**_HEADERS, "Vary": "Origin", "X-Detour-Request-Id": request_id}
+        request_id = new_request_id()
+        headers = common_headers(request_id)
         try:
             headers.update(self._admit(request))
             made = await self._serve(request, request_id, headers)
@@ -87,12 +94,14 @@ class _Port:
             made = reply(document(problem, request_id), problem.status)
         if body := made.body:
             headers["Content-Type"] = made.content_type
+        if len(body) > PIECE and request.method != "HEAD":
+            return await whole(request, body, made.status, headers)
         return web.Response(body=body, status=made.status, headers=headers)
 
     def _admit(self, request: web.Request) -> dict[str, str]:
         """CORS headers of the answer, when its Host and Origin let the request in at all."""
-        sent = _fields(request, b"origin")
-        origins.check(_fields(request, b"host"), sent, self._admin.config.hosts, self._origins)
+        sent, config = _fields(request, b"origin"), self._admin.config
+        origins.check(_fields(request, b"host"), sent, config.hosts, config.settings.admin.origins)
         return origins.cors(sent[0] if sent else None)
 
     async def _serve(self, request: web.Request, request_id: str, headers: dict[str, str]) -> Reply | Stream:
@@ -102,7 +111,9 @@ class _Port:
             headers.update(_options(request, match))
             return Reply(b"", status=204)
         route, parts = match.route(request.method)
-        self._door.check(route.access, _fields(request, b"authorization"))
+        settings = self._admin.config.settings.admin
+        door = Door(settings.token, settings.listen.loopback, frozenset(settings.open))
+        door.check(route.access, _fields(request, b"authorization"))
         sent = request.headers
         accept, last_event_id = sent.get("Accept", ""), sent.get("Last-Event-ID", "")
         body = await _body(request) if route.answer is not None and route.answer.body is not None else b""

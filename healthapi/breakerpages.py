@@ -17,7 +17,8 @@ from healthapi.errors import Problem, quoted
 from healthapi.record import Record
 from healthapi.replies import Reply, reply
 from healthapi.store import Scope, StoreError
-from healthapi.views.breakers import BreakerList, BreakerRow
+from healthapi.turns import turns
+from healthapi.views.breakers import BreakerList, BreakerRow, Listing, below
 from healthapi.views.text import breaker_name
 
 OPEN_FOR: Final = 600.0
@@ -49,15 +50,26 @@ ALL_MOVED: Final = Answer(Done)
 
 async def listing(admin: Admin, call: Call) -> Reply:
     """Every breaker there is, by name."""
-    return reply(views.breaker_list(admin.local()))
+    sources = admin.local()
+    listing = Listing(sources)
+    async for breaker in turns(list(admin.registry.breakers())):
+        listing.add(breaker)
+    return reply(listing.done())
 
 
 async def of_provider(admin: Admin, call: Call) -> Reply:
     """The breaker of one provider and all below it: its models' and those of keys in use."""
-    found = views.provider_breakers(admin.local(), call.path["provider"])
-    if found is None:
+    sources = admin.local()
+    name = sources.canonical(call.path["provider"])
+    own = views.breaker_row(sources, name)
+    if own is None:
         raise _unknown(call)
-    return reply(found)
+    listing = Listing(sources)
+    listing.put(own)
+    async for breaker in turns(list(admin.registry.breakers())):
+        if below(breaker, name):
+            listing.add(breaker)
+    return reply(listing.done())
 
 
 async def of_target(admin: Admin, call: Call) -> Reply:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import logging
 from collections.abc import Callable, Collection, Iterable
+from heapq import merge
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -16,6 +17,7 @@ from msgspec import Struct
 from breaker.outcome import NO_MODEL, OTHER_MODEL
 from healthapi.record import Record, Sums
 from healthapi.store import Scope, StoreError
+from healthapi.turns import turns
 
 if TYPE_CHECKING:
     from config.effective import Config
@@ -26,6 +28,9 @@ _LOG: Final = logging.getLogger("detour.store")
 
 MIN_CALLS: Final = 10
 """Failed calls without any success from which a target counts as one that never works."""
+
+BATCH: Final = 20
+"""Records looked at in one go."""
 
 _PSEUDO: Final = (NO_MODEL, OTHER_MODEL)
 
@@ -43,7 +48,7 @@ class Reason(enum.StrEnum):
     """At least `MIN_CALLS` attempts, and not one of them succeeded."""
 
 
-class Stale(Struct, frozen=True):
+class Stale(Struct, frozen=True, gc=False):
     """A record that is not needed. `last_called_at` is Unix time, None where it was never called.
 
     `configured`: the target stands in a model group, so that it is likely to come back.
@@ -69,12 +74,16 @@ class Found(Struct, frozen=True):
     stale: float | None
 
 
+def _never(record: Record) -> bool:
+    return False
+
+
 def stale(
     records: Iterable[Record],
     now: float,
     older_than: float,
     configured: Collection[tuple[str, str]] = (),
-    delisted: Callable[[Record], bool] = lambda record: False,
+    delisted: Callable[[Record], bool] = _never,
 ) -> list[Stale]:
     """The records that are not needed, the one called last coming last; the first reason that holds is told.
 
@@ -92,7 +101,7 @@ def stale(
             called = record.updated_at if sums.calls else None
             key = record.provider, record.model
             found.append(Stale(*key, reason, key in configured, called, sums))
-    return sorted(found, key=lambda one: (one.last_called_at or 0.0, one.key))
+    return sorted(found, key=_oldest_first)
 
 
 async def find(keeper: Keeper, config: Config, now: float, older_than: float, offers: Offerings | None = None) -> Found:
@@ -102,24 +111,30 @@ async def find(keeper: Keeper, config: Config, now: float, older_than: float, of
         StoreError: its records cannot be had.
     """
     picture = await keeper.reading(Scope.FLEET)
-    records = picture.store.records()
-    if offers is None:
-        return Found(stale(records, now, older_than, config.targets), picture.stale)
-    return Found(stale(records, now, older_than, config.targets, offers.delisted), picture.stale)
+    records = list(picture.store.records())
+    delisted = _never if offers is None else offers.delisted
+    runs = []
+    async for first in turns(range(0, len(records), BATCH)):
+        runs.append(stale(records[first : first + BATCH], now, older_than, config.targets, delisted))
+    return Found([one async for one in turns(merge(*runs, key=_oldest_first))], picture.stale)
 
 
 async def remove(keeper: Keeper, found: Found) -> int:
     """Let go of them, everywhere, and tell the log in a line; returns how many there were.
+
+    What was called here since they were found stays.
 
     Raises:
         StoreError: what was found may be wrong by now, or not everything could be removed.
     """
     if found.stale is not None:
         raise StoreError("nothing is removed by what records said before the fleet's store ceased to answer")
-    if not found.models:
+    store = (await keeper.reading(Scope.INSTANCE)).store
+    models = [one for one in found.models if not _called_since(one, store.get(*one.key))]
+    if not models:
         return 0
-    removed = await keeper.remove([one.key for one in found.models])
-    reasons = [one.reason for one in found.models]
+    removed = await keeper.remove([one.key for one in models])
+    reasons = [one.reason for one in models]
     extra = {"removed": removed, **{reason.value: reasons.count(reason) for reason in Reason}}
     _LOG.info("cleanup: removed records that are not needed any more", extra=extra)
     return removed
@@ -132,6 +147,14 @@ async def run(keeper: Keeper, config: Config, now: float, older_than: float, off
         StoreError: it could not be done, or not completely; it may be tried again.
     """
     return await remove(keeper, await find(keeper, config, now, older_than, offers))
+
+
+def _called_since(one: Stale, record: Record | None) -> bool:
+    return record is not None and record.updated_at > (one.last_called_at or 0.0)
+
+
+def _oldest_first(one: Stale) -> tuple[float, tuple[str, str]]:
+    return one.last_called_at or 0.0, one.key
 
 
 def _reason(sums: Sums, unused: float, older_than: float) -> Reason | None:

@@ -12,10 +12,11 @@ from healthapi.admin import STALE, Admin, Call
 from healthapi.answer import STORED, Answer, Rows, duration
 from healthapi.cleanup import Found, Stale
 from healthapi.replies import Reply, reply
+from healthapi.turns import let_go, turns
 from healthapi.views.text import clean, iso
 
 
-class StaleModel(Struct, frozen=True, kw_only=True):
+class StaleModel(Struct, frozen=True, kw_only=True, gc=False):
     """One record. `reason` is `delisted`, `never_called`, `unused` or `always_failing`.
 
     `configured`: a model group names it. `error_rate` is 0-1; it and `last_called_at` are null when it was never
@@ -61,24 +62,22 @@ async def listing(admin: Admin, call: Call) -> Reply:
     found = await cleanup.find(admin.keeper, admin.config, admin.now(), older_than, admin.offers)
     if found.stale is not None:
         call.headers[STALE] = str(int(found.stale))
-    return reply(document(found, older_than))
+    return reply(await document(found, older_than))
 
 
 async def remove(admin: Admin, call: Call) -> Reply:
     """Remove these records, for the whole fleet. Parameter: `older_than` (`cleanup.older_than`, 30d)."""
     older_than = _older_than(admin, call)
     found = await cleanup.find(admin.keeper, admin.config, admin.now(), older_than, admin.offers)
-    return reply(document(found, older_than, await cleanup.remove(admin.keeper, found)))
+    return reply(await document(found, older_than, await cleanup.remove(admin.keeper, found)))
 
 
-def document(found: Found, older_than: float, removed: int | None = None) -> Cleanup:
-    """The answer; `removed` is None where they were only looked for."""
+async def document(found: Found, older_than: float, removed: int | None = None) -> Cleanup:
+    """The answer, for which `found` is used up; `removed` is None where they were only looked for."""
+    rows = [_row(one) async for one in turns(found.models)]
+    await let_go(found.models)
     return Cleanup(
-        older_than_seconds=older_than,
-        live=removed is not None,
-        total=len(found.models),
-        removed=removed or 0,
-        models=[_row(one) for one in found.models],
+        older_than_seconds=older_than, live=removed is not None, total=len(rows), removed=removed or 0, models=rows
     )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -28,7 +28,9 @@ from prometheus_client.registry import Collector
 
 from breaker.latency import BOUNDS, PER_OCTAVE, Latencies
 from breaker.registry import Registry
-from healthapi import accountmetrics, alerting, kept, probed
+from config.reloads import Reloads
+from config.watched import WatchedFiles
+from healthapi import accountmetrics, alerting, certified, kept, probed, reloading
 from healthapi import judgement as judging
 from healthapi.accountmetrics import AccountFigures
 from healthapi.judgement import Judgement, judgement
@@ -85,6 +87,8 @@ class Snapshot(Struct, frozen=True):
     alerts: alerting.Alerting = alerting.NONE
     accounts: Sequence[AccountFigures] = ()
     probed: probed.Probed = probed.NOTHING
+    reloads: Reloads = field(default_factory=Reloads)
+    files: Sequence[WatchedFiles] = ()
 
 
 def take(
@@ -95,10 +99,11 @@ def take(
     *,
     sla: Mapping[str, Standing] | None = None,
     accounts: Sequence[AccountFigures] = (),
+    judged: Judgement | None = None,
 ) -> Snapshot:
     """Copy what has to be copied and ask the gauges; to be called on the event loop, about two microseconds a row.
 
-    `now` is on the registry's clock.
+    `now` is on the registry's clock. `judged` is what the registry says, where it was asked already.
     """
     return Snapshot(
         version=metrics.version,
@@ -123,7 +128,7 @@ def take(
             )
             for labels, series in metrics.series()
         ],
-        judgement=judgement(metrics, registry, now),
+        judgement=judged or judgement(metrics, registry, now),
         keeping=keeping(keeper),
         sla=dict(sla or {}),
         accounts=accounts,
@@ -179,6 +184,8 @@ class Families(Collector):
         yield GaugeMetricFamily(
             "detour_config_warnings", "Warnings about the configuration in force.", value=snapshot.warnings
         )
+        yield from reloading.families(snapshot.reloads)
+        yield from certified.families(snapshot.files)
         yield InfoMetricFamily(
             "detour_build",
             "What is running.",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable
-from typing import Final, TypeVar
+from typing import Final
 
 from healthapi import views
 from healthapi.admin import Admin, Call
@@ -12,14 +10,9 @@ from healthapi.answer import FOUND, KIND, SCOPE, Answer, Rows, choice, flag, tex
 from healthapi.cell import ALL_MODELS
 from healthapi.errors import Problem, quoted
 from healthapi.replies import Reply, reply
+from healthapi.turns import turns
 from healthapi.views.history import DEFAULT, WINDOWS, ModelHistory, Question, Sum, rows
 from healthapi.views.sources import Sources
-
-_T = TypeVar("_T")
-
-SLICE: Final = 50
-"""Cells or buckets worked on in one go: a millisecond or two."""
-
 
 HISTORY: Final = Answer(
     ModelHistory,
@@ -55,21 +48,13 @@ async def history(admin: Admin, call: Call) -> Reply:
     for name in names:
         cells = await admin.keeper.cells(scope, name, model or ALL_MODELS, window.width, wanted.start, wanted.stop - 1)
         known = known or bool(cells)
-        async for bucket, kind, cell in _in_slices(cells):
+        async for bucket, kind, cell in turns(cells):
             if question.kind in (None, kind):
                 found.add(bucket, cell)
     if not known:
         raise _unknown(provider or "", model)
-    buckets = [row async for row in _in_slices(rows(question, found, sources.now))]
+    buckets = [row async for row in turns(rows(question, found, sources.now))]
     return reply(views.model_history(question, found, buckets, sources.now))
-
-
-async def _in_slices(items: Iterable[_T]) -> AsyncIterator[_T]:
-    """The same things, with turns for others in between: a day has 1441 minutes, and traffic must not wait for all."""
-    for index, item in enumerate(items, 1):
-        yield item
-        if not index % SLICE:
-            await asyncio.sleep(0)
 
 
 def _question(sources: Sources, call: Call) -> Question:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
-from breaker.outcome import Status
+from breaker.outcome import Kind, Status
 from healthapi import views
 from healthapi.admin import Admin, Call
 from healthapi.answer import FOUND, KIND, SCOPE, STORED, Answer, Rows, choice, integer, number, text
 from healthapi.errors import Problem, quoted
 from healthapi.replies import Reply, reply
-from healthapi.views.models import ModelHealthList, UnhealthyModels
+from healthapi.turns import turns
+from healthapi.views import models
+from healthapi.views.models import ModelHealthList, UnhealthyModels, Wanted
 from healthapi.views.record import ModelHealth
-from healthapi.views.totals import Providers, ProviderSummary, Stats
+from healthapi.views.sources import Sources
+from healthapi.views.totals import Providers, ProviderSummary, Stats, Totals, begun
 
 _STATUSES: Final = tuple(status.value for status in Status)
 
@@ -51,16 +55,20 @@ async def listing(admin: Admin, call: Call) -> Reply:
     Parameters: `provider`, `status` (the last one), `kind` (live, probe), `limit` (100, 1 to 1000), `offset` (0).
     """
     status = call.query.choice("status", _STATUSES)
-    return reply(
-        views.model_health_list(
-            await admin.sources(call),
-            provider=call.query.text("provider"),
-            status=None if status is None else Status(status),
-            limit=call.query.integer("limit", 100, 1, 1000),
-            offset=call.query.integer("offset", 0, 0),
-            kind=call.kind(),
-        )
+    wanted = Wanted(
+        provider=call.query.text("provider"),
+        status=None if status is None else Status(status),
+        kind=call.kind(),
+        limit=call.query.integer("limit", 100, 1, 1000),
+        offset=call.query.integer("offset", 0, 0),
     )
+    sources = await admin.sources(call)
+    matching = models.matching(sources, wanted)
+    await asyncio.sleep(0)
+    page = models.page(matching, wanted)
+    await asyncio.sleep(0)
+    rows = [row async for row in turns(models.rows(sources, page, wanted.kind))]
+    return reply(models.model_page(wanted, len(matching), rows))
 
 
 async def record(admin: Admin, call: Call) -> Reply:
@@ -77,29 +85,47 @@ async def unhealthy(admin: Admin, call: Call) -> Reply:
 
     Parameters: `error_threshold` (0.2, 0 to 1, that share included), `min_calls` (10, at least 1).
     """
-    return reply(
-        views.unhealthy(
-            await admin.sources(call),
-            error_threshold=call.query.number("error_threshold", 0.2, 0, 1),
-            min_calls=call.query.integer("min_calls", 10, 1),
-        )
-    )
+    error_threshold = call.query.number("error_threshold", 0.2, 0, 1)
+    min_calls = call.query.integer("min_calls", 10, 1)
+    sources = await admin.sources(call)
+    failing = models.Failing(error_threshold, min_calls)
+    records = models.listed(sources)
+    await asyncio.sleep(0)
+    async for record in turns(records):
+        failing.look(record)
+    worst = failing.worst_first()
+    await asyncio.sleep(0)
+    rows = [row async for row in turns(models.unhealthy_rows(sources, worst))]
+    return reply(UnhealthyModels(error_threshold, min_calls, len(rows), rows))
 
 
 async def stats(admin: Admin, call: Call) -> Reply:
     """Sums over all models. Parameter: `kind` (live, probe)."""
-    return reply(views.stats(await admin.sources(call), call.kind()))
+    kind = call.kind()
+    totals = await _totals(await admin.sources(call), None, kind)
+    return reply(totals.stats())
 
 
 async def summary(admin: Admin, call: Call) -> Reply:
     """Sums over the models of one provider; 404 when it has none. Parameter: `kind` (live, probe)."""
-    provider = call.path["provider"]
-    found = views.provider_summary(await admin.sources(call), provider, call.kind())
-    if found is None:
+    provider, kind = call.path["provider"], call.kind()
+    sources = await admin.sources(call)
+    totals = await _totals(sources, provider, kind)
+    if not totals.models:
         raise Problem(404, "unknown_provider", f"there is no record of any model at {quoted(provider)}")
-    return reply(found)
+    return reply(totals.summary(sources.canonical(provider)))
 
 
 async def providers(admin: Admin, call: Call) -> Reply:
     """The providers that have records, busiest first. Parameter: `kind` (live, probe)."""
-    return reply(views.providers(await admin.sources(call), call.kind()))
+    kind = call.kind()
+    totals = await _totals(await admin.sources(call), None, kind)
+    return reply(totals.providers())
+
+
+async def _totals(sources: Sources, provider: str | None, kind: Kind | None) -> Totals:
+    totals, records = begun(sources, provider, kind)
+    await asyncio.sleep(0)
+    async for record in turns(records):
+        totals.add(record)
+    return totals

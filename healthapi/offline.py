@@ -41,5 +41,5 @@ async def clean_up(config: Config, older_than: float, instance: str, *, live: bo
         removed = await cleanup.remove(keeper, found) if live else None
     finally:
         await keeper.stop()
-    made: dict[str, Any] = msgspec.to_builtins(document(found, older_than, removed))
+    made: dict[str, Any] = msgspec.to_builtins(await document(found, older_than, removed))
     return made

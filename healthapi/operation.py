@@ -14,16 +14,12 @@ from healthapi.routes import Route
 from healthapi.schemas import Schemas
 
 STATUSES: Final = {
-    400: ("BadRequest", "A parameter is out of bounds, malformed or given twice, or there are too many of them."),
+    400: ("BadRequest", "A parameter or what was sent along is malformed, out of bounds, given twice or too much."),
     401: ("Unauthorized", "The token is missing or wrong."),
     403: ("Forbidden", "No token is configured, or this Host or Origin may not ask."),
     404: ("NotFound", "There is nothing of this name."),
     405: ("WrongMethod", "Another endpoint stands here, which takes other methods."),
-    409: ("Conflict", "This cannot be done as things are."),
-    413: ("TooLarge", "What was sent is too large."),
-    415: ("WrongType", "What was sent is of a type that is not understood."),
     500: ("InternalError", "A bug; the log has its details under the request id."),
-    502: ("BadGateway", "Somebody else who was asked did not answer as expected."),
     503: ("Unavailable", "The health store cannot answer now, or the process is about to stop."),
 }
 """The answers in the common shape: what they are called, and what they say."""

@@ -9,6 +9,7 @@ from healthapi import csvs, etags, writing
 from healthapi.answer import Answer
 from healthapi.replies import Reply
 from healthapi.routes import Route
+from healthapi.turns import let_go
 from healthapi.writing import Written
 
 OK: Final = 200
@@ -31,6 +32,8 @@ async def presented(
     else:
         written = await _written(made, answer)
         told, weak = Reply(written.body, made.content_type, made.status), bool(answer.moving)
+    if made.document is not None and answer.rows is not None:
+        await let_go(getattr(made.document, answer.rows.field))
     if made.status != OK or not answer.tagged or route.method != "GET":
         return told, headers
     tag = etags.tag(written.digest, weak=weak)

@@ -156,6 +156,15 @@ class Record(Struct):
         tallies = self.tallies(kind)
         return tallies[0].sums() if len(tallies) == 1 else sum((tally.sums() for tally in tallies), Sums())
 
+    def outcomes(self) -> tuple[int, int]:
+        """Counted attempts and how many of them succeeded: as `sums`, for whoever looks at thousands."""
+        calls = successes = 0
+        for tally in (self.live, self.probe):
+            if tally is not None:
+                calls += sum(tally.counts)
+                successes += tally.counts[0]
+        return calls, successes
+
     def seen(self, span: float, now: float, kind: Kind | None = None) -> Counts:
         """What the last `span` seconds before `now` held (see `History.counts`), of one kind or of both."""
         tallies = self.tallies(kind)

@@ -1,4 +1,4 @@
-"""An answer that goes on, as HTTP: from the first chunk to the end, or to a reader that does not read."""
+"""Answers that go out piece by piece, as HTTP: from the first one to the end, or to a reader that does not read."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from typing import Final
 from aiohttp import web
 
 from healthapi.replies import Stream
+from healthapi.turns import turns
 
 _LOG: Final = logging.getLogger("detour.admin")
+
+PIECE: Final = 1 << 16
+"""Bytes of a long body that are written in one go."""
 
 STALLED: Final = 60.0
 """Seconds in which a reader has to take what it was sent: one that stopped would keep another's place."""
@@ -43,7 +47,23 @@ async def stream(request: web.Request, made: Stream, headers: Mapping[str, str])
     return response
 
 
-async def _write(response: web.StreamResponse, chunk: bytes) -> None:
+async def whole(
+    request: web.Request, body: bytes | bytearray, status: int, headers: Mapping[str, str]
+) -> web.StreamResponse:
+    """Answer with a long body. In one piece it would be copied into the connection's buffer while nobody has a turn."""
+    response = web.StreamResponse(status=status, headers=headers)
+    response.content_length = len(body)
+    try:
+        await response.prepare(request)
+        view = memoryview(body)
+        async for start in turns(range(0, len(body), PIECE)):
+            await _write(response, view[start : start + PIECE])
+    except (ConnectionError, TimeoutError):
+        _cut(request)
+    return response
+
+
+async def _write(response: web.StreamResponse, chunk: bytes | memoryview) -> None:
     async with asyncio.timeout(STALLED):
         await response.write(chunk)
 

@@ -9,15 +9,12 @@ from typing import Final
 from msgspec import Struct
 
 from healthapi.store import Scope
-from healthapi.turns import turns
+from healthapi.turns import let_go
 from healthapi.views.sources import Sources
-from healthapi.views.survey import Survey, TargetState
+from healthapi.views.survey import Survey
 
 LASTS: Final = 1.0
 """Seconds for which a survey is shown to others."""
-
-BATCH: Final = 50
-"""Targets let go of at once."""
 
 LARGE: Final = 200
 """Targets from which a survey is shared. A smaller one costs less than being a second late would."""
@@ -60,14 +57,8 @@ class Surveys:
             if kept is not None:
                 targets = list(kept.made.found.targets)
                 del self._last[scope], kept
-                await _let_go(targets)
+                await let_go(targets)
             made = await make()
             if len(made.found.targets) >= LARGE:
                 self._last[scope] = _Kept(now(), made)
             return made
-
-
-async def _let_go(targets: list[TargetState]) -> None:
-    """Empty a list in turns: to free thousands of objects at once holds the loop for as long as to judge hundreds."""
-    async for _ in turns(range(0, len(targets), BATCH)):
-        del targets[-BATCH:]

@@ -58,7 +58,7 @@ COLUMNS: Final = {
     """,
     "/v1/alerts": """
         id rule subject state severity value threshold message since fired_at resolved_at told_at messages
-        silenced channels
+        silenced channels inhibited_by
     """,
     "/circuit-breakers": """
         name provider model scope credential mode state failure_count success_count failure_rate recent_requests

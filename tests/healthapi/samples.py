@@ -82,7 +82,7 @@ def sources(kept: Store, now: float = NOW, config: str = CONFIG, registry: Regis
 
 @lru_cache
 def _loaded(config: str) -> Config:
-    return load_text(config, {})
+    return load_text(config, {"GOOGLE_VERTEX_LOCATION": "us-central1"})
 
 
 def many(good: int, bad: int, *, at: float = NOW, provider: str = "groq", model: str = "llama") -> list[Outcome]:

@@ -35,3 +35,11 @@ async def ask(client: Client, path: str, method: str = "GET", **headers: str) ->
     """A request whose path goes over the wire as it is written here."""
     url = URL(str(client.make_url("/")).rstrip("/") + path, encoded=True)
     return await client.session.request(method, url, headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+
+async def document(client: Client, path: str, status: int = 200) -> dict[str, Any]:
+    """What is answered to a GET with this status."""
+    response = await ask(client, path)
+    found: dict[str, Any] = await response.json()
+    assert response.status == status, found
+    return found

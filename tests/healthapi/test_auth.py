@@ -92,3 +92,28 @@ def test_the_comparison_is_the_secrets_own_which_takes_constant_time(monkeypatch
     monkeypatch.setattr(Secret, "matches", spy)
     Door(TOKEN, False, frozenset()).check(Access.READ, [RIGHT])
     assert seen == [b"s3cret-token"]
+
+
+STRANGE = "clé-\u0430-😀"
+
+
+@pytest.mark.parametrize(
+    ("sent", "right"),
+    [
+        (STRANGE.encode(), True),
+        (STRANGE.encode("utf-16"), False),
+        ("clé-".encode("latin-1"), False),
+        ("clé-a-😀".encode(), False),
+        (STRANGE.encode("ascii", "replace"), False),
+        (STRANGE.encode()[:-1], False),
+    ],
+)
+def test_a_token_of_any_characters_is_compared_as_bytes(sent: bytes, right: bool) -> None:
+    """The configuration takes visible ASCII alone; what decides here raises for nothing else either."""
+    door = Door(Secret(STRANGE), False, frozenset())
+    if right:
+        door.check(Access.WRITE, [b"Bearer " + sent])
+        return
+    with pytest.raises(Problem) as caught:
+        door.check(Access.WRITE, [b"Bearer " + sent])
+    assert caught.value.code == "token_wrong"

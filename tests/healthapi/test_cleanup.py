@@ -106,3 +106,18 @@ async def test_nothing_is_removed_by_what_was_true_before() -> None:
         await cleanup.remove(world.keeper, Found(models, stale=12.0))
     assert len(list(world.store.records())) == 3
     await world.close()
+
+
+async def test_what_is_called_between_being_found_and_removed_stays() -> None:
+    world = World()
+    world.attempt("groq", "old")
+    world.attempt("groq", "older")
+    world.now += AGE
+    found = await cleanup.find(world.keeper, world.config, world.now, AGE)
+    world.attempt("groq", "old")
+    assert await cleanup.remove(world.keeper, found) == 1
+    record = world.store.get("groq", "old")
+    assert record is not None
+    assert record.sums().calls == 2
+    assert world.store.get("groq", "older") is None
+    await world.close()

@@ -23,7 +23,7 @@ from healthapi.spend import ProviderSpend, SpendReport
 from tests.healthapi.admin_world import KEY, TOKEN, World, answer
 
 DOCS = Path(__file__).parents[2] / "docs" / "METRICS.md"
-STANDING = Standing(99.5, 50.0, {"1h": 0.5, "6h": None})
+STANDING = Standing({"1h": None, "30d": 99.5}, {"30d": 2.5}, 50.0, {"1h": 0.5, "6h": None})
 ACCOUNTS = (
     AccountFigures("groq", KeyState.ACCEPTED, 40, 2, 1_767_225_600.0, False),
     AccountFigures("openrouter", KeyState.MISSING, None, 0, None, False),
@@ -31,7 +31,7 @@ ACCOUNTS = (
 )
 SPENT = SpendReport("2026-01-01", 3, 30, 10, 20, True, {"groq": ProviderSpend(3, 30, 5, 100, False)})
 PROBED = Probed({("groq", "success"): 3, ("groq", "capped"): 1}, {"groq": 30}, SPENT)
-ALERTS = Alerting({("health", "warning"): 1}, {("ops", "delivered"): 2})
+ALERTS = Alerting({("health", "warning"): 1}, {("ops", "delivered"): 2}, 87.5)
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
@@ -139,13 +139,15 @@ def test_bytes(world: World) -> None:
 
 
 def test_objectives(world: World) -> None:
-    assert values(world, "detour_sla_availability") == {("groq",): 99.5}
+    assert values(world, "detour_sla_availability") == {("groq", "30d"): 99.5}
+    assert values(world, "detour_sla_p95_seconds") == {("groq", "30d"): 2.5}
     assert values(world, "detour_sla_error_budget_left") == {("groq",): 50.0}
     assert values(world, "detour_sla_burn_rate") == {("groq", "1h"): 0.5}
 
 
 def test_alerts(world: World) -> None:
     assert values(world, "detour_alerts_firing") == {("health", "warning"): 1}
+    assert values(world, "detour_health_percentage") == {(): 87.5}
     assert values(world, "detour_alert_messages_total") == {("ops", "delivered"): 2}
 
 
@@ -265,13 +267,13 @@ def test_no_credential_appears(world: World) -> None:
 
 
 def test_the_docs_list_every_name_and_no_other(world: World) -> None:
-    documented = set(re.findall(r"^\| `(detour_[a-z_]+)`", DOCS.read_text(), re.M))
+    documented = set(re.findall(r"^\| `(detour_[a-z0-9_]+)`", DOCS.read_text(), re.M))
     scraped = {line.split()[2] for line in scrape(world).splitlines() if line.startswith("# TYPE detour_")}
     assert documented == scraped
 
 
 def test_the_docs_list_every_label(world: World) -> None:
-    rows = dict(re.findall(r"^\| `(detour_[a-z_]+)` \| \w+ \|([^|]*)\|", DOCS.read_text(), re.M))
+    rows = dict(re.findall(r"^\| `(detour_[a-z0-9_]+)` \| \w+ \|([^|]*)\|", DOCS.read_text(), re.M))
     for family in families(world).values():
         if not family.name.startswith("detour_"):
             continue

@@ -14,6 +14,7 @@ from healthapi.memory import MemoryStore
 from healthapi.record import STATUSES, Record
 from healthapi.store import Store, StoreError
 from healthapi.views import Sources
+from healthapi.views.models import Wanted
 from tests.healthapi.samples import NOW, many, outcome, sources, store
 
 
@@ -85,7 +86,7 @@ def test_uptime_100_percent_when_nothing_was_measured() -> None:
 
 def test_total_is_the_length_of_the_page() -> None:
     kept = store(*(outcome(model=f"m{n}") for n in range(7)))
-    document = views.model_health_list(sources(kept), limit=3, offset=6)
+    document = views.model_health_list(sources(kept), Wanted(limit=3, offset=6))
     assert (document.total, len(document.models)) == (7, 1)
 
 

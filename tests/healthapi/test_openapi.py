@@ -165,6 +165,62 @@ async def test_problems_are_described(port: Told, method: str, asked: str, route
     check(content(told, status)["application/json"]["schema"], await answer.json())
 
 
+TEXTS = {"/metrics", "/v1/events", "/openapi.json"}
+"""What is answered with no document of ours."""
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_every_endpoint_says_what_it_answers(route: Route) -> None:
+    assert route.answer is not None
+    assert (route.answer.document is None) == (route.path in TEXTS)
+
+
+def test_every_problem_is_somebody_s() -> None:
+    told = {f"#/components/responses/{name}" for name in SPEC["components"]["responses"]}
+    assert told <= set(references(SPEC["paths"]))
+
+
+ABSENT = {
+    "/v1/model-health/history": "?provider=absent",
+    "/v1/providers/refresh": "?provider=absent",
+    "/v1/alerts/test": "?channel=absent",
+}
+"""What has to be asked for something that is not there, where no name stands in the path."""
+
+
+def mistaken(port: Told, route: Route, status: int) -> tuple[str, dict[str, str]]:
+    """A path and headers to which a route answers with this status."""
+    path = port.path(route)
+    if status == 400:
+        return f"{path}?{'&'.join(f'a{n}=1' for n in range(51))}", BEARER
+    if status == 404:
+        return re.sub(r"{.*?}", "absent", route.path) + ABSENT.get(route.path, ""), BEARER
+    if status == 304:
+        return path, BEARER | {"If_None_Match": "*"}
+    return path, BEARER | {"Host": "evil.example"} if status == 403 else {}
+
+
+@pytest.mark.parametrize(
+    ("route", "status"),
+    [
+        pytest.param(route, status, id=f"{route.method} {route.path} {status}")
+        for route in TABLE
+        for status in map(int, operation(route)["responses"])
+        if status in (304, 400, 403, 404) or (status == 401 and route.access is Access.WRITE)
+    ],
+)
+async def test_every_status_that_is_described_happens_and_looks_so(port: Told, route: Route, status: int) -> None:
+    path, headers = mistaken(port, route, status)
+    answer = await ask(port.client, path, route.method, **headers)
+    assert answer.status == status
+    if status == 304:
+        assert content(route, status) == {}
+        assert await answer.read() == b""
+    else:
+        check(content(route, status)["application/json"]["schema"], await answer.json())
+    assert "X-Detour-Request-Id" in answer.headers
+
+
 async def test_events_are_described(port: Told) -> None:
     route = next(route for route in TABLE if route.path == "/v1/events")
     kinds = content(route, 200)

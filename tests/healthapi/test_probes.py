@@ -63,7 +63,7 @@ async def test_with_a_listener_down_it_is_not() -> None:
 
 async def test_what_is_looked_at() -> None:
     told = await checks(World("log: {level: info}"))
-    assert list(told) == ["traffic", "listener proxy", "listener admin", "store", "config", "event_loop"]
+    assert list(told) == ["traffic", "listener proxy", "listener admin", "store", "config", "reload", "event_loop"]
     assert told["traffic"] == {"ok": True, "required": True, "detail": "taken"}
     assert told["store"] == {"ok": True, "required": False, "detail": "ok"}
     assert told["event_loop"] == {"ok": True, "required": False, "detail": "at most 0 ms late in the last minute"}

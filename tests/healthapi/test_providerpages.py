@@ -84,6 +84,7 @@ async def test_the_providers_with_their_keys() -> None:
                 "tried_at": None,
                 "problem": None,
                 "suspicious": False,
+                "whole": True,
             },
         }
         assert vertex["missing"] == ["GOOGLE_VERTEX_LOCATION"]
@@ -106,7 +107,7 @@ async def test_what_follows_from_a_refused_key() -> None:
         row = gateways["data"]["openrouter"]
         assert (row["status"], row["configured"], row["available"]) == ("unconfigured", False, False)
         assert row["error"] == "the key configured for it was refused with status 401"
-        assert gateways["summary"]["unconfigured"] == 2
+        assert gateways["summary"]["unconfigured"] == 3, "the address of google-vertex lacks a part"
         assert gateways["data"]["groq"]["status"] == "healthy"
         watched.keys.tell("openrouter", True, 200, NOW + 1)
         again = (await answered(client, "/health/gateways"))["data"]["openrouter"]
@@ -140,6 +141,7 @@ async def test_lists_that_are_read_on_request() -> None:
             "tried_at": "2026-01-01T00:00:00.000Z",
             "problem": None,
             "suspicious": False,
+            "whole": True,
         }
         models = await answered(client, "/v1/providers/groq/models")
         rows = {row["model"]: row for row in models["models"]}

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 import pytest
-from aiohttp import ClientPayloadError
+from aiohttp import ClientPayloadError, web
 from aiohttp.test_utils import TestClient, TestServer
 
+from healthapi import streaming
 from healthapi.admin import Admin, Call
 from healthapi.app import build
 from healthapi.auth import Access
 from healthapi.errors import Problem
-from healthapi.replies import Stream
+from healthapi.replies import Reply, Stream
 from healthapi.routes import Route
 from tests.healthapi.admin_world import World
 from tests.healthapi.serving import Client, ask
@@ -107,3 +110,67 @@ async def test_head_starts_nothing(serve: Serve) -> None:
     response = await ask(client, "/stream", "HEAD")
     assert (response.status, await response.read(), started) == (200, b"", [])
     assert await (await ask(client, "/stream")).text() == "x"
+
+
+LONG = bytes(range(256)) * 40_000
+"""More than the buffers of both ends of a connection hold."""
+
+
+@pytest.fixture
+async def long() -> AsyncIterator[Client]:
+    """Serves a long answer at `/long/{size}`, cut down to that size."""
+
+    async def page(admin: Admin, call: Call) -> Reply:
+        """Much."""
+        return Reply(LONG[: int(call.path["size"])], "application/octet-stream")
+
+    client: Client = TestClient(TestServer(build(World().admin(), (Route("GET", "/long/{size}", page, Access.READ),))))
+    await client.start_server()
+    yield client
+    await client.close()
+
+
+@pytest.mark.parametrize("size", [1, streaming.PIECE, streaming.PIECE + 1, 3 * streaming.PIECE - 1, len(LONG)])
+async def test_a_long_answer_is_whole_and_says_how_long_it_is(long: Client, size: int) -> None:
+    for _ in range(2):  # and the connection can be used again
+        response = await ask(long, f"/long/{size}")
+        assert (response.status, await response.read()) == (200, LONG[:size])
+        assert response.headers["Content-Length"] == str(size)
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert "Transfer-Encoding" not in response.headers
+    head = await ask(long, f"/long/{size}", "HEAD")
+    assert (head.status, await head.read()) == (200, b"")
+    assert head.headers["Content-Length"] == str(size)
+
+
+async def test_who_does_not_read_a_long_answer_is_cut_off(long: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut, cutting = asyncio.Event(), streaming._cut
+
+    def spy(request: web.Request) -> None:
+        cutting(request)
+        cut.set()
+
+    monkeypatch.setattr(streaming, "STALLED", 0.3)
+    monkeypatch.setattr(streaming, "_cut", spy)
+    reader, writer = await asyncio.open_connection("127.0.0.1", long.port, limit=1)
+    try:
+        writer.write(f"GET /long/{len(LONG)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        await reader.readexactly(10)
+        await asyncio.wait_for(cut.wait(), 20)
+        got = 10
+        with contextlib.suppress(ConnectionError):
+            while piece := await asyncio.wait_for(reader.read(1 << 20), 20):
+                got += len(piece)
+        assert got < len(LONG)
+    finally:
+        writer.close()
+
+
+async def test_who_leaves_a_long_answer_disturbs_nobody(long: Client, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(3):
+        reader, writer = await asyncio.open_connection("127.0.0.1", long.port)
+        writer.write(f"GET /long/{len(LONG)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        await reader.readexactly(100)
+        writer.transport.abort()
+    assert await (await ask(long, f"/long/{len(LONG)}")).read() == LONG
+    assert not caplog.records

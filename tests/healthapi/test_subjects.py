@@ -61,7 +61,7 @@ async def test_targets_with_records() -> None:
     told = await found(world)
     assert told.keys() == {"groq/known", "groq/own", "openai/loud", "groq/worked", "groq/down"}
     assert told["groq/worked"] == Subject("groq", "worked", 7200.0, 60.0, 5, NOW, failing=False)
-    assert told["groq/down"] == Subject("groq", "down", 300.0, 60.0, 5, NOW, failing=True)
+    assert told["groq/down"] == Subject("groq", "down", 210.0, 60.0, 5, NOW, failing=True)
     assert told["groq/known"].last == NOW
     assert not told["groq/known"].failing
 

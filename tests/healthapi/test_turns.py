@@ -4,10 +4,11 @@ import asyncio
 import time
 from collections.abc import Iterator
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from healthapi.turns import LONGEST, STEP, turns
+from healthapi.turns import BATCH, LONGEST, STEP, let_go, turns
 
 
 @given(st.lists(st.integers(), max_size=100))
@@ -54,3 +55,11 @@ async def test_nothing_is_taken_before_it_is_wanted() -> None:
 
     async for number in turns(things()):
         assert taken == list(range(number + 1))
+
+
+@pytest.mark.parametrize("count", [0, 1, BATCH, BATCH + 1, 5 * BATCH])
+async def test_everything_is_let_go_of(count: int) -> None:
+    some, named = list(range(count)), dict.fromkeys(range(count))
+    await let_go(some)
+    await let_go(named)
+    assert (some, named) == ([], {})

@@ -19,8 +19,10 @@ class Vendors:
     def __init__(self, **lists: list[str]) -> None:
         self.lists = lists
         self.asked: list[str] = []
+        self.parts: set[str] = set()
+        """Those whose list is too long to be read to its end."""
 
     async def read(self, name: str) -> Listing:
         self.asked.append(name)
         names = self.lists.get(name)
-        return Listing(problem="503: overloaded") if names is None else Listing(tuple(names))
+        return Listing(problem="503: overloaded") if names is None else Listing(tuple(names), name not in self.parts)

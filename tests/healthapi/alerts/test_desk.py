@@ -440,6 +440,7 @@ async def test_other_rules_and_channels_hold_for_alerts_that_go_on(caplog: pytes
     async with http_sink() as dead, http_sink() as sink:
         dead.answers = [500] * 1000
         office = Office(dead)
+        office.desk.sender._waits = (600.0,)  # so that its message waits
         await office.world.keeper.flush()
         office.offline = ("groq",)
         await office.pass_by(125)

@@ -81,3 +81,23 @@ async def test_notes_are_kept(store: str, url: str, tmp_path: object) -> None:
     if store != "memory":
         async with sidecar(address) as two:
             assert await two.keeper.note("diary") == '{"é": 2}'.encode()
+
+
+@pytest.mark.parametrize("store", ["memory", "file", "redis"])
+async def test_a_note_is_changed_only_as_it_was_read(store: str, url: str, tmp_path: object) -> None:
+    address = {"memory": "memory:", "file": f"sqlite:///{tmp_path}/detour.db", "redis": url}[store]
+    async with sidecar(address) as one:
+        assert not await one.keeper.swap_note("diary", b"there was none", b"x")
+        assert await one.keeper.note("diary") is None
+        assert await one.keeper.swap_note("diary", None, "é".encode())
+        assert not await one.keeper.swap_note("diary", None, b"x")
+        assert not await one.keeper.swap_note("diary", b"e", b"x")
+        assert await one.keeper.note("diary") == "é".encode()
+        assert await one.keeper.swap_note("diary", "é".encode(), b"y")
+        assert await one.keeper.note("diary") == b"y"
+
+
+async def test_a_change_that_is_sent_twice_is_made_once_and_was_made(url: str) -> None:
+    async with sidecar(url) as one:
+        assert await one.keeper.swap_note("diary", None, b"x")
+        assert await one.keeper.swap_note("diary", None, b"x"), "its first answer may have been lost"
