@@ -23,7 +23,7 @@ endif
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help setup run demo check test format bench lock clean
+.PHONY: help setup run demo check test format bench image lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -43,11 +43,13 @@ check: setup ## ruff, mypy --strict and the direction of imports
 
 ifdef TESTS
 test: setup ## all tests with coverage; TESTS='tests/config -k units' for some, without
-	@requirements/system curl redis-server
+	@requirements/system curl redis-server prometheus
+	@requirements/find-helm >/dev/null
 	$(PYTHON_BIN) -m pytest -q --timeout 60 $(TESTS)
 else
 test: setup
-	@requirements/system curl redis-server
+	@requirements/system curl redis-server prometheus
+	@requirements/find-helm >/dev/null
 	$(PYTHON_BIN) -m coverage erase
 	PYTHONHASHSEED=$(SEED) $(PYTHON_BIN) -m pytest -q -n $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder --timeout 60 --cov --cov-report term
 	$(PYTHON_BIN) -m coverage report --include '$(EXACT)' --fail-under 100
@@ -60,10 +62,16 @@ format: setup ## ruff's formatter and fixes
 bench: $(VENV)/.runtime $(VENV)/.project $(VENV)/.bench ## measure against nginx and Envoy on this machine, and with each store; ARGS=stores for the stores alone
 	$(PYTHON_BIN) -m bench $(ARGS)
 
+image: setup ## the container image, with docker, podman or buildah, tried out; EXTRAS='email sentry' for more in it
+	@PYTHON=$(PYTHON_BIN) image/build
+	IMAGE_BUILT=build/image $(PYTHON_BIN) -m pytest -q --timeout 300 tests/image
+
 lock: setup ## lock requirements anew after a change of an .in file; UPGRADE=1 for the newest releases
 	$(LOCK) requirements/runtime.in -o requirements/runtime.txt
 	$(LOCK) requirements/build.in -o requirements/build.txt
 	$(LOCK) requirements/dev.in -c requirements/runtime.txt -c requirements/build.txt -o requirements/dev.txt
+	$(LOCK) requirements/email.in -c requirements/dev.txt -o requirements/email.txt
+	$(LOCK) requirements/sentry.in -c requirements/dev.txt -o requirements/sentry.txt
 	$(LOCK) bench/requirements.in -o bench/requirements.txt
 
 clean: ## remove .venv and everything a run left behind

@@ -197,6 +197,14 @@ class Breaker(Position):
         self._forget()
         self.openings = 0
 
+    def adopt(self, knobs: Breakers, now: float) -> None:
+        """Go on with other knobs: what was counted, the state and its open time stay as they are."""
+        if knobs.window != self.knobs.window:
+            self._window = self._window.resized(knobs.window, now)
+            if self._pool is not None:
+                self._pool = Pool(self._window.mark())
+        self.knobs = knobs
+
     def retire(self) -> None:
         """Take leave of everybody: what it stood for is not kept any more."""
         self._trials.clear()

@@ -29,6 +29,10 @@ class Budget:
         self._share = share
         self._window = Window(SPAN, 2)
 
+    def adopt(self, share: float) -> None:
+        """Allow another share from now on."""
+        self._share = share
+
     def request(self, now: float) -> None:
         """Count a request."""
         self._window.at(now)[_REQUESTS] += 1

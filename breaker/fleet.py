@@ -79,9 +79,9 @@ class Pool:
 
     __slots__ = ("_before", "_heard", "_mark")
 
-    def __init__(self) -> None:
-        """Begin with nothing given."""
-        self._mark: Mark = _BEGINNING
+    def __init__(self, mark: Mark = _BEGINNING) -> None:
+        """Begin with nothing given, or with all that a window held when it was marked so."""
+        self._mark = mark
         self._before: Mark | None = None
         self._heard: Heard | None = None
 

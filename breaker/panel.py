@@ -15,6 +15,7 @@ from breaker.tracked import Key, Tracked
 from breaker.transition import Scope, Transition
 from breaker.transitions import State
 from config.settings import Breakers
+from config.words import Mode
 
 if TYPE_CHECKING:
     from breaker.memo import Memo
@@ -157,6 +158,41 @@ class Panel:
                 raise KeyError(f"{provider}/{model}")
             target = self.targets.attempted((provider, model), succeeded=False)
         return target.breaker
+
+    # -- another configuration -------------------------------------------------------------------------------------
+
+    def adopt(
+        self,
+        *,
+        tracked: int,
+        configured: Collection[Key],
+        breakers: Breakers,
+        per_provider: Mapping[str, Breakers],
+        now: float,
+    ) -> frozenset[str]:
+        """Go on with another configuration, whose arguments are as before; returns the providers it has no more.
+
+        Nothing that was counted or opened is lost, but for providers that are gone, and breakers that are off: these
+        close.
+        """
+        gone = frozenset((self._per_provider.keys() | self.hosts.keys()) - per_provider.keys())
+        self._default, self._per_provider = breakers, dict(per_provider)
+        self.targets.adopt(tracked, configured)
+        for host in self.hosts.values():
+            host.adopt(self.knobs(host.breaker.provider), now)
+        for one in self:
+            if one.scope is not Scope.PROVIDER:
+                one.adopt(self.knobs(one.provider), now)
+        for one in list(self.company.unwell):
+            if one.provider in gone:
+                one.told_reset("its provider is not configured any more", now)
+            elif one.mode is Mode.OFF:
+                one.told_reset("breakers.mode is off", now)
+        for name in gone:
+            self.hosts.pop(name, None)
+        for place in [place for place in self._credentials if place[0] in gone]:
+            del self._credentials[place]
+        return gone
 
     # -- by hand ---------------------------------------------------------------------------------------------------
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from breaker.breaker import Breaker
 from breaker.outcome import Blame, Outcome, Status
+
+if TYPE_CHECKING:
+    from config.settings import Breakers
 
 BUCKETS = 10
 """Buckets of a breaker's window."""
@@ -31,6 +36,15 @@ class ProviderState:
             models = self._models(model, generation, now)
             last = f"{model}: {verdict.message}"
             breaker.bad(generation, now, last, verdict.http_status, below=True, models=models)
+
+    def adopt(self, knobs: Breakers, now: float) -> None:
+        """Go on with other knobs."""
+        self.breaker.adopt(knobs, now)
+        step = knobs.window / BUCKETS
+        if step != self._step:
+            failed = self.breaker.failed_models
+            failed[:] = [(name, int(min((tick + 1) * self._step, now) // step)) for name, tick in failed]
+            self._step = step
 
     def _models(self, model: str, generation: int, now: float) -> int:
         """How many models failed within the window, as far as two, the one that failed now included."""

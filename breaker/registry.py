@@ -43,7 +43,7 @@ _KEYS: Final = frozenset((Blame.TARGET_CREDENTIAL, Blame.PROVIDER_CREDENTIAL))
 class Registry(Hearsay):
     """The judgement of this process. `now` is in seconds of one monotonic clock."""
 
-    __slots__ = ("_budgets", "_share", "open_permits")
+    __slots__ = ("_budgets", "_gone", "_share", "open_permits")
 
     def __init__(
         self,
@@ -74,6 +74,8 @@ class Registry(Hearsay):
             random: a number from 0 to 1 that varies open times.
         """
         self.open_permits = 0
+        self._gone: frozenset[str] = frozenset()
+        """Providers that were configured once, and are not now."""
         self._share = budget
         self._stand_ins = frozenset(stand_ins)
         self._panel = Panel(
@@ -158,6 +160,8 @@ class Registry(Hearsay):
         self.open_permits -= 1
         key = (permit.provider, permit.model)
         status = outcome.verdict.status
+        if self._gone and permit.provider in self._gone:
+            return self._named(outcome)
         if status is _SUCCESS and not permit.trials and permit.model != OTHER_MODEL:
             target = self._targets.attempted(key, succeeded=True)
             self._well(permit, outcome, target, now)
@@ -267,6 +271,36 @@ class Registry(Hearsay):
             if one.tried(permit, now, passed=passed(one, outcome, knobs), last=last, http_status=status)
         ]
 
+    # -- another configuration -------------------------------------------------------------------------------------
+
+    def adopt(
+        self,
+        now: float,
+        *,
+        tracked: int,
+        configured: Collection[Key],
+        breakers: Breakers,
+        per_provider: Mapping[str, Breakers],
+        stand_ins: Collection[Key],
+        budget: float,
+    ) -> None:
+        """Go on with another configuration; the arguments are as when it was made. Permits that are out stay good.
+
+        Of providers that are gone nothing is judged any more, also not what attempts still under way come to; their
+        targets stay tracked, as records of them are.
+        """
+        gone = self._panel.adopt(
+            tracked=tracked, configured=configured, breakers=breakers, per_provider=per_provider, now=now
+        )
+        self._gone = (self._gone | gone) - per_provider.keys()
+        self._stand_ins = frozenset(stand_ins)
+        self._share = budget
+        for name in gone:
+            self._hold_offs.forget(name)
+            self._budgets.pop(name, None)
+        for one in self._budgets.values():
+            one.adopt(budget)
+
     # -- by hand ---------------------------------------------------------------------------------------------------
 
     def open(self, provider: str, model: str | None, now: float, for_: float) -> Breaker:
@@ -356,7 +390,9 @@ class Registry(Hearsay):
         """The retry budget of requests that first go to a provider."""
         found = self._budgets.get(provider)
         if found is None:
-            found = self._budgets[provider] = Budget(self._share)
+            found = Budget(self._share)
+            if provider not in self._gone:
+                self._budgets[provider] = found
         return found
 
     def budgets(self) -> Mapping[str, Budget]:

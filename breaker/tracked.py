@@ -87,6 +87,22 @@ class Tracked:
                 self._forget(self._unproven)
         return state
 
+    def adopt(self, most: int, configured: Collection[Key]) -> None:
+        """Go on with another bound and other configured targets.
+
+        One that is configured no more takes its place among those that succeeded once, as the one attempted last:
+        nobody made its name up.
+        """
+        before, self._configured, self._most = self._configured, frozenset(configured), most
+        for key in self._configured - before:
+            self._proven.pop(key, None)
+            self._unproven.pop(key, None)
+        for key in before - self._configured:
+            if key in self._states and not self._is_pinned(key):
+                self._proven[key] = None
+        while self._proven and len(self._states) - len(self._unproven) > most:
+            self._forget(self._proven)
+
     def _is_pinned(self, key: Key) -> bool:
         """Whether a target never leaves: configured, or a provider's own requests without a model."""
         return key in self._configured or key[1] == NO_MODEL

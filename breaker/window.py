@@ -7,6 +7,8 @@ Counting is on the way of every request and costs a comparison; adding up is don
 
 from __future__ import annotations
 
+import math
+
 Mark = tuple[int, tuple[int, ...]]
 """A moment of one window: the number of its newest bucket, and what that held. Good until the window is cleared."""
 
@@ -75,6 +77,20 @@ class Window:
         for tick in range(max(marked, oldest), self._newest + 1):
             found = [held + more for held, more in zip(found, self._rows[tick % buckets], strict=True)]
         return [held - less for held, less in zip(found, before, strict=True)] if marked >= oldest else found
+
+    def resized(self, span: float, now: float) -> Window:
+        """A window of another `span` that holds what this one does at `now`, as far as it reaches back.
+
+        What was counted counts as of the end of the bucket it was in. Marks of this one mean nothing to the other.
+        """
+        other = Window(span, self._width, len(self._rows))
+        buckets = len(self._rows)
+        for tick in range(max(self._newest - buckets + 1, 0), self._newest + 1):
+            row = self._rows[tick % buckets]
+            if any(row):
+                there = other.at(min(math.nextafter((tick + 1) * self.step, 0.0), now))
+                there[:] = [held + more for held, more in zip(there, row, strict=True)]
+        return other
 
     def _tick(self, now: float) -> int:
         """The number of the bucket that `now` is in."""

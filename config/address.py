@@ -8,6 +8,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from config.problems import shortened
+
 _LISTEN: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:/\s]*)):([0-9]{1,5})", re.ASCII)
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})", re.ASCII)
 
@@ -23,7 +25,8 @@ class Listen(Struct, frozen=True):
         """Read `127.0.0.1:8080`, `localhost:8080`, `[::1]:8080`, `:8080`. Raises ValueError."""
         match = _LISTEN.fullmatch(text)
         if match is None:
-            raise ValueError(f'"{text}" is not an address such as 127.0.0.1:8080, [::1]:8080 or :8080{_hint(text)}')
+            what = "an address such as 127.0.0.1:8080, [::1]:8080 or :8080"
+            raise ValueError(f'"{shortened(text)}" is not {what}{_hint(text)}')
         v6, name, port = match[1], match[2], int(match[3])
         if port > 65535:
             raise ValueError(f"port {port} is beyond 65535")
@@ -32,7 +35,7 @@ class Listen(Struct, frozen=True):
         if name and name.replace(".", "").isdigit():
             return cls(str(_ip(name, ipaddress.IPv4Address)), port)
         if name and not _NAME.fullmatch(name):
-            raise ValueError(f'"{name}" is not a host name')
+            raise ValueError(f'"{shortened(name)}" is not a host name')
         return cls(name, port)
 
     @property
@@ -65,7 +68,7 @@ def _ip(text: str, kind: type[ipaddress.IPv4Address] | type[ipaddress.IPv6Addres
     try:
         return kind(text)
     except ValueError:
-        raise ValueError(f'"{text}" is not an IP address') from None
+        raise ValueError(f'"{shortened(text)}" is not an IP address') from None
 
 
 def _hint(text: str) -> str:

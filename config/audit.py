@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from config.catalog import CATALOG
 from config.effective import Config, Provider
-from config.kinds import shortened
+from config.problems import shortened, visible
 
 MISSING: Final = "missing"
 NONE_NEEDED: Final = "none_needed"
@@ -24,6 +24,8 @@ _TOKEN: Final = re.compile(r"(?=[^0-9]*[0-9])[0-9A-Za-z_~+=.-]{20,}")
 """A part of a path that may be a secret, or the number of an account."""
 
 HIDDEN: Final = "***"
+_WIDEST: Final = 2100
+"""Most characters of a cell: no URL and no name that a configuration takes is longer."""
 
 
 class Key(Struct, frozen=True):
@@ -94,7 +96,8 @@ def render(rows: list[KeyRow]) -> str:
 
 
 def table(lines: list[tuple[str, ...]]) -> str:
-    """Lines of cells as text in columns, without blanks at the ends."""
+    """Lines of cells as text in columns, without blanks at the ends; no terminal obeys what is in them."""
+    lines = [tuple(visible(cell, _WIDEST) for cell in line) for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines

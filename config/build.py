@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from config.catalog import ALIASES, CATALOG, canonical
 from config.checks import check
@@ -12,6 +13,13 @@ from config.providers import make_provider, resolve, usable_key
 from config.settings import GroupSettings, ProviderSettings, Settings, TargetProbe, TimeoutOverrides
 from config.tree import child, item
 from config.words import Tier
+
+
+MOST_TARGETS: Final = 100
+"""Targets of one group: each is kept with all the others that can stand in for it."""
+
+MOST_OF_ALL: Final = 10_000
+"""Targets of all groups together."""
 
 
 def build(settings: Settings, environ: Mapping[str, str], problems: list[Problem], *, whole_catalog: bool) -> Config:
@@ -43,7 +51,7 @@ def build(settings: Settings, environ: Mapping[str, str], problems: list[Problem
         stand_ins=_stand_ins(groups.values(), providers),
         windows=windows,
         probes=_probes(members),
-        adds_credentials=settings.listen.loopback or settings.open or settings.client_token is not None,
+        adds_credentials=settings.listen.loopback or settings.open or _proved(settings),
         client_token=settings.client_token,
         hosts=frozenset(name.lower().rstrip(".") for name in settings.hosts),
         warnings=tuple(_warnings(settings, providers, environ, whole_catalog)),
@@ -71,12 +79,17 @@ def _entries(settings: Settings, problems: list[Problem], whole_catalog: bool) -
 
 def _groups(settings: Settings, entries: Mapping[str, ProviderSettings], problems: list[Problem]) -> _Members:
     groups: _Members = {}
+    if sum(len(group.targets) for group in settings.models.values()) > MOST_OF_ALL:
+        problems.append(Problem("models", f"must name at most {MOST_OF_ALL} targets in all"))
+        return groups
     for name, group in settings.models.items():
         path = child(child("models", name), "targets")
         targets: dict[tuple[str, str], Target] = {}
         if not group.targets:
             problems.append(Problem(path, "must name at least one target"))
-        for index, entry in enumerate(group.targets):
+        if len(group.targets) > MOST_TARGETS:
+            problems.append(Problem(path, f"must name at most {MOST_TARGETS} targets"))
+        for index, entry in enumerate(group.targets[:MOST_TARGETS]):
             first, slash, model = entry.target.partition("/")
             provider = canonical(first)
             if not (slash and first and model):
@@ -185,9 +198,9 @@ def _tiers(groups: _Members) -> dict[tuple[str, str], Tier]:
 
 def _refuse_open_relay(settings: Settings, providers: Mapping[str, Provider], problems: list[Problem]) -> None:
     """Nobody's money may be spent by whoever can reach the port (the contract's "No open relay")."""
-    if settings.listen.loopback or settings.open or settings.client_token is not None:
+    if settings.listen.loopback or settings.open or _proved(settings):
         return
-    if any(problem.path in ("client_token", "open") for problem in problems):
+    if any(problem.path in ("client_token", "open", "tls.cert", "tls.client_ca") for problem in problems):
         return  # one of them was meant to be there: its own mistake says enough
     holding = [provider.name for provider in providers.values() if provider.credential is not None]
     if holding:
@@ -199,6 +212,11 @@ def _refuse_open_relay(settings: Settings, providers: Mapping[str, Provider], pr
                 "themselves, or `open: true` if everybody may, or listen on 127.0.0.1",
             )
         )
+
+
+def _proved(settings: Settings) -> bool:
+    """Whether callers have a way to prove themselves: a token, or the client certificate without which none gets in."""
+    return settings.client_token is not None or settings.tls.client_ca is not None
 
 
 def _warnings(

@@ -32,6 +32,13 @@ def _ports(settings: Settings) -> Iterator[Problem]:
         yield Problem("admin.listen", f"{admin} is taken by listen ({mine}); give it another port")
 
 
+def _tls(settings: Settings) -> Iterator[Problem]:
+    for path, tls in (("tls", settings.tls), ("admin.tls", settings.admin.tls)):
+        for key in ("key", "client_ca"):
+            if getattr(tls, key) is not None and tls.cert is None:
+                yield Problem(f"{path}.{key}", f"is of no use without {path}.cert")
+
+
 def _open_times(settings: Settings) -> Iterator[Problem]:
     widest = settings.breakers
     if widest.max_open_for < widest.open_for:
@@ -42,6 +49,11 @@ def _open_times(settings: Settings) -> Iterator[Problem]:
         given = entry.breakers.open_for is not None or entry.breakers.max_open_for is not None
         if given and longest < first:
             yield Problem(child("providers", name) + ".breakers", "max_open_for must be at least open_for")
+
+
+def _drain(settings: Settings) -> Iterator[Problem]:
+    if settings.drain.linger > settings.drain.timeout:
+        yield Problem("drain.linger", "must be at most drain.timeout")
 
 
 def _replay(settings: Settings) -> Iterator[Problem]:
@@ -99,5 +111,5 @@ def _token(settings: Settings) -> Iterator[Problem]:
 
 
 _RULES: Final[tuple[Callable[[Settings], Iterator[Problem]], ...]] = (
-    _ports, _token, _open_times, _replay, _channels, _rules,
+    _ports, _tls, _token, _open_times, _drain, _replay, _channels, _rules,
 )  # fmt: skip

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from config.interpolate import Filled
-from config.kinds import Kind, shortened
+from config.kinds import Kind
 from config.problems import Problem, did_you_mean
 from config.settings import SHORTHANDS, Settings
 from config.shapes import REQUIRED, Shape, fields
@@ -42,10 +42,19 @@ def _scalar(tree: Tree, kind: Kind, path: str, problems: list[Problem]) -> Any:
         return kind.parse(tree)
     except ValueError as error:
         message = str(error)
-        if isinstance(tree, Filled):  # what came from elsewhere may be a secret in the wrong place
-            message = message.replace(shortened(tree), shortened(tree.template))
+        if isinstance(tree, Filled) and tree.told_by(message):
+            message = _of_template(tree, kind) or message
         problems.append(Problem(path, message))
         return _WRONG
+
+
+def _of_template(tree: Filled, kind: Kind) -> str:
+    """What would be wrong with the template itself: what was filled into it may be a secret in the wrong place."""
+    try:
+        kind.parse(tree.template)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _section(
@@ -61,7 +70,7 @@ def _section(
         return _WRONG
     known = {field.key: field for field in fields(section)}
     for key in tree:
-        if key not in known:
+        if key not in known and not _glued(key, tree[key], path, problems):
             problems.append(Problem(child(path, key), f"no such key{did_you_mean(key, known)}"))
     given: dict[str, Any] = {}
     complete = True
@@ -98,11 +107,22 @@ def _map(tree: Tree, shape: Shape, path: str, problems: list[Problem]) -> Any:
     values: dict[Any, Any] = {}
     assert shape.key is not None and shape.key.kind is not None and shape.value is not None  # noqa: S101, PT018
     for key, value in tree.items():
+        if _glued(key, value, path, problems):
+            continue
         name = _scalar(key, shape.key.kind, child(path, key), problems)
         decoded = _value(value, shape.value, child(path, key), problems)
         if name is not _WRONG and decoded is not _WRONG:
             values[name] = decoded
     return values
+
+
+def _glued(key: str, value: Tree, path: str, problems: list[Problem]) -> bool:
+    """Whether key and value are one word, `{api_key:sk-…}`: only what is before the colon is repeated then."""
+    name, mark, rest = key.replace("=", ":").partition(":")
+    glued = value is None and bool(mark and rest)
+    if glued:
+        problems.append(Problem(child(path, name), "has no value; behind its colon a blank is needed"))
+    return glued
 
 
 def _split(text: str) -> list[str]:

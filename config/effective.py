@@ -6,6 +6,7 @@ from functools import cached_property
 
 from msgspec import Struct
 
+from config.egress import EgressProxy
 from config.problems import nearest
 from config.secret import Secret
 from config.settings import Breakers, Probes, Settings, Sla, TargetProbe, TierSettings, Timeouts
@@ -30,11 +31,17 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Origin(Struct, frozen=True, dict=True, cache_hash=True):
-    """Where an upstream connection goes. `host` is lower-case, an IPv6 address without its brackets."""
+    """Where an upstream connection goes, and by what way. `host` is lower-case, an IPv6 address without its brackets.
+
+    `proxy` is what it is reached through. `ca_bundle` is the file of the authorities that may vouch for it, empty for
+    the system's. Connections are pooled by all of it.
+    """
 
     scheme: str
     host: str
     port: int
+    proxy: EgressProxy | None = None
+    ca_bundle: str = ""
 
     @property
     def tls(self) -> bool:
@@ -79,7 +86,11 @@ class Provider(Struct, frozen=True, kw_only=True):
     catalogued: bool = True
     key_source: str | None = None
     list_path: str | None = None
-    """Where its own list of models is, None where there is none."""
+    """Where its own list of models is, with the query that asks for all of it; None where there is none."""
+    list_origin: Origin | None = None
+    """At which origin that is, where it is not the provider's own; no credential goes there."""
+    queue: Provider | None = None
+    """It at its vendor's queue, which takes the same key and can be asked for nothing; None where there is none."""
 
     @property
     def configured(self) -> bool:
@@ -173,6 +184,18 @@ class Config(Struct, frozen=True, kw_only=True):
             return False
         own = self.probes.get((provider, model))
         return known.probes.enabled if own is None or own.enabled is None else own.enabled
+
+    def again(self, provider: str) -> float:
+        """Seconds after which a target that fails is due again, so that it is probed within what is configured.
+
+        That much sooner as a round may last (with a probe that is not answered) and the pause behind it; where this is
+        more than half of the time, half of it.
+        """
+        whole, tiers = self.settings.probes, self.settings.tiers
+        own = self.providers[provider].probes if provider in self.providers else whole
+        pause = max(whole.pause, own.pause)
+        longest = max(one.timeout for one in (tiers.critical, tiers.popular, tiers.standard, tiers.on_demand))
+        return max(own.failing - pause - longest, own.failing / 2)
 
     def similar(self, name: str) -> list[str]:
         """The at most three names of providers that `name` is most likely a slip of."""

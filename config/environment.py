@@ -15,7 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from config.catalog import CATALOG
-from config.problems import Problem, did_you_mean
+from config.problems import Problem, did_you_mean, visible
 from config.settings import ProviderSettings, Settings
 from config.shapes import Shape, fields
 from config.tree import Tree, child, parse
@@ -54,7 +54,8 @@ def overlay(
         if place is not None:
             _lay(result, *place, environ[name], name, problems)
         elif name not in used and not _KUBERNETES.fullmatch(name):
-            result.warnings.append(f"environment variable {name} names no setting{did_you_mean(name, places)}")
+            shown = visible(name, 200)
+            result.warnings.append(f"environment variable {shown} names no setting{did_you_mean(name, places)}")
     options = dict(_places(Settings, result.tree, (), ".".join))
     for path, value in overrides.items():
         if path in options:

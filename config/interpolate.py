@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from config.problems import Problem, did_you_mean
+from config.problems import Problem, did_you_mean, looks_like_key, shortened
+from config.reading import Seen, read
 from config.tree import Tree, child, item
 
 LARGEST_FILE: Final = 64 << 10
@@ -15,6 +16,9 @@ LARGEST_FILE: Final = 64 << 10
 
 _MARK: Final = re.compile(r"\$(?:\$|\{([^}]*)\}|\{)")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+
+_TOLD: Final = 4
+"""Characters in a row that a message must not repeat of what was filled in."""
 
 
 class Filled(str):
@@ -35,20 +39,65 @@ class Filled(str):
         """A part of this text, as one item of a list."""
         return Filled.of(value, self.template)
 
+    def told_by(self, message: str) -> bool:
+        """Whether a message repeats a part of this text."""
+        parts = (message[at : at + _TOLD] for at in range(len(message) - _TOLD + 1))
+        return any(part in self for part in parts)
 
-def interpolate(tree: Tree, environ: Mapping[str, str], base: Path, problems: list[Problem]) -> Tree:
+
+def interpolate(
+    tree: Tree, environ: Mapping[str, str], base: Path, problems: list[Problem], seen: Seen | None = None
+) -> Tree:
     """`tree` with every reference in its values replaced; a reference that cannot be is added to `problems`.
 
-    Relative files are looked for in `base`. A value with a problem stays as it was written.
+    Relative files are looked for in `base`, and noted down in `seen`. A value with a problem stays as it was written.
     """
-    return _Filler(environ, base, problems).fill(tree, "")
+    return _Filler(environ, base, problems, seen).fill(tree, "")
+
+
+def untold(problems: list[Problem], tree: Tree) -> list[Problem]:
+    """`problems` without the words that were filled into `tree`: they may be a secret in the wrong place."""
+    filled = dict(_filled(tree, ""))
+    return [_untold(problem, filled) for problem in problems] if filled else problems
+
+
+def _untold(problem: Problem, filled: Mapping[str, Filled]) -> Problem:
+    """A problem is the doing of what was filled in at its place or above; of a target, in its name."""
+    path = problem.path
+    above = [path[:at] for at, mark in enumerate(path) if mark in ".["]
+    for place in (*above, path, child(path, "target")):
+        value = filled.get(place)
+        if value is not None and value.told_by(problem.message):
+            return Problem(path, f'"{shortened(value.template)}" stands for something that cannot be used here')
+    return problem
+
+
+def _filled(tree: Tree, path: str) -> Iterator[tuple[str, Filled]]:
+    if isinstance(tree, Filled):
+        yield path, tree
+    elif isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from _filled(value, child(path, key))
+    elif isinstance(tree, list):
+        for index, value in enumerate(tree):
+            yield from _filled(value, item(path, index))
+
+
+def _encodable(value: str) -> bool:
+    """Whether it is text: a variable's bytes that are not UTF-8 come as lone surrogates."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class _Filler:
-    def __init__(self, environ: Mapping[str, str], base: Path, problems: list[Problem]) -> None:
+    def __init__(self, environ: Mapping[str, str], base: Path, problems: list[Problem], seen: Seen | None) -> None:
         self._environ = environ
         self._base = base
         self._problems = problems
+        self._seen = seen
 
     def fill(self, tree: Tree, path: str) -> Tree:
         if isinstance(tree, dict):
@@ -73,21 +122,26 @@ class _Filler:
         if name.startswith("file:"):
             return self._file(name.removeprefix("file:"))
         if not _NAME.fullmatch(name):
-            raise ValueError(f'"${{{name[:80]}}}" is not ${{NAME}} or ${{file:/path}}; write "$$" for a dollar sign')
+            # Not repeated: whoever takes the braces for a part of the key writes a key there.
+            raise ValueError('what stands in "${}" is not NAME or file:/path; write "$$" for a dollar sign')
         if name not in self._environ:
-            raise ValueError(f"environment variable {name} is not set{did_you_mean(name, self._environ)}")
-        return self._environ[name]
+            if looks_like_key(name):
+                raise ValueError('a key stands in "${}"; put it into a variable, and the name of that one there')
+            raise ValueError(f"environment variable {name[:80]} is not set{did_you_mean(name, self._environ)}")
+        value = self._environ[name]
+        if not _encodable(value):
+            raise ValueError(f"environment variable {name[:80]} is not UTF-8 text")
+        return value
 
     def _file(self, name: str) -> str:
         try:
-            with (self._base / name).open("rb") as file:
-                content = file.read(LARGEST_FILE + 1)
+            content = read(self._base / name, LARGEST_FILE + 1, self._seen)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise ValueError(f"cannot read {name}: {reason}") from None
+            raise ValueError(f"cannot read {name[:256]}: {reason}") from None
         if len(content) > LARGEST_FILE:
-            raise ValueError(f"{name} is larger than {LARGEST_FILE >> 10} KiB")
+            raise ValueError(f"{name[:256]} is larger than {LARGEST_FILE >> 10} KiB")
         try:
             return content.decode("utf-8").rstrip("\r\n")
         except UnicodeDecodeError:
-            raise ValueError(f"{name} is not UTF-8 text") from None
+            raise ValueError(f"{name[:256]} is not UTF-8 text") from None

@@ -15,7 +15,8 @@ from typing import Any, Final
 from msgspec import Struct
 
 from config.address import Listen
-from config.problems import did_you_mean
+from config.egress import EgressProxy, parse_exception
+from config.problems import did_you_mean, looks_like_key, shortened
 from config.secret import Secret
 from config.storeurl import StoreUrl
 from config.units import parse_duration, parse_size, show_duration, show_size
@@ -48,7 +49,7 @@ def number(name: str, *, whole: bool = False, above: float | None = None, least:
 
     def parse(text: str) -> float:
         if not pattern.fullmatch(text):
-            raise ValueError(f'"{text}" is not a {"whole " if whole else ""}number')
+            raise ValueError(f'"{shortened(text)}" is not a {"whole " if whole else ""}number')
         value = int(text) if whole else float(text)
         _check_bounds(value, above, least, most)
         return value
@@ -94,6 +95,31 @@ def text(name: str, pattern: str, what: str) -> Kind:
     return Kind(name, parse, str, {"type": "string"})
 
 
+def model_name() -> Kind:
+    """A model's name as requests may have it: printable, so that no log and no terminal obeys it."""
+
+    def parse(value: str) -> str:
+        if not 0 < len(value) <= 256 or not value.isprintable():
+            raise ValueError(f'"{shortened(value)}" is not a model\'s name')
+        return value
+
+    return Kind("model", parse, str, {"type": "string"})
+
+
+def variable_name() -> Kind:
+    """The name of an environment variable; what is none is not repeated, since it may be what the variable holds."""
+    name = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
+
+    def parse(value: str) -> str:
+        if not name.fullmatch(value):
+            raise ValueError("is not the name of an environment variable")
+        if looks_like_key(value):
+            raise ValueError("is a key and not the name of a variable; put it into one, or into api_key")
+        return value
+
+    return Kind("variable", parse, str, {"type": "string"})
+
+
 def header_name() -> Kind:
     """The name of a header that may be added: not one that frames a message, routes it or is Detour's own."""
     token = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}", re.ASCII)
@@ -123,12 +149,6 @@ def choice(words: type[enum.StrEnum]) -> Kind:
     return Kind(" \\| ".join(f"`{value}`" for value in values), parse, str, {"enum": values})
 
 
-def shortened(value: str) -> str:
-    """`value` as a message may repeat it: one line of at most 80 characters."""
-    printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in value[:80])
-    return printable + ("…" if len(value) > 80 else "")
-
-
 def _check_bounds(value: float, above: float | None, least: float | None, most: float | None) -> None:
     if above is not None and value <= above:
         raise ValueError(f"must be greater than {above:g}")
@@ -154,4 +174,8 @@ def _parse_secret(value: str) -> Secret:
 BOOL: Final = Kind("true or false", _parse_bool, lambda value: str(value).lower(), {"type": "boolean"})
 SECRET: Final = Kind("secret", _parse_secret, str, {"type": "string"})
 LISTEN: Final = Kind("address", Listen.parse, str, {"type": "string", "examples": ["127.0.0.1:8080", ":8080"]})
+PROXY: Final = Kind(
+    "address", EgressProxy.parse, str, {"type": "string", "examples": ["http://proxy.example:3128", "env", "none"]}
+)
+EXCEPTION: Final = Kind("host", parse_exception, str, {"type": "string", "examples": [".corp.example", "10.0.0.0/8"]})
 STORE: Final = Kind("address", StoreUrl.parse, str, {"type": "string", "examples": ["sqlite:///detour.db"]})

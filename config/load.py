@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -14,47 +14,69 @@ from config.build import build
 from config.decode import decode
 from config.effective import Config
 from config.environment import overlay, relabel
-from config.interpolate import interpolate
+from config.interpolate import interpolate, untold
 from config.problems import ConfigError, Problem
+from config.reading import Seen, read
+from config.settings import Settings
 
 __all__ = ["ConfigError", "Problem", "load", "load_text"]
 
 _NONE: Final[Mapping[str, str]] = {}
+Held = Callable[[Settings], Settings]
+"""What a process that runs makes of new settings (see `config.held`)."""
+
 _USED: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
 
 
-def load(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, str] = _NONE) -> Config:
+def _all_new(settings: Settings) -> Settings:
+    return settings
+
+
+def load(
+    path: Path | None,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, str] = _NONE,
+    *,
+    seen: Seen | None = None,
+    held: Held = _all_new,
+) -> Config:
     """Read the configuration file at `path`; None is no file, and the whole catalog is served.
 
-    `overrides` are settings of the command line by their path (`{"admin.listen": ":9090"}`). Raises `ConfigError`
-    with every problem there is.
+    `overrides` are settings of the command line by their path (`{"admin.listen": ":9090"}`). Files that are read are
+    noted down in `seen`, also where this raises. `held` may put settings in the place of others before they are made
+    into anything. Raises `ConfigError` with every problem there is.
     """
     if path is None:
-        return load_text(None, environ, overrides)
+        return load_text(None, environ, overrides, held=held)
     try:
-        with path.open("rb") as file:
-            content = file.read(yaml_tree.MOST_BYTES + 1)
+        content = read(path, yaml_tree.MOST_BYTES + 1, seen)
         text = content.decode("utf-8-sig")
     except OSError as error:
         raise ConfigError([Problem("", f"cannot read {path}: {error.strerror or error}")]) from None
     except UnicodeDecodeError as error:
         raise ConfigError([Problem("", f"{path} is not UTF-8 text (byte {error.start})")]) from None
-    return load_text(text, environ, overrides, path.parent)
+    return load_text(text, environ, overrides, path.parent, seen=seen, held=held)
 
 
 def load_text(
-    text: str | None, environ: Mapping[str, str], overrides: Mapping[str, str] = _NONE, base: Path = Path()
+    text: str | None,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, str] = _NONE,
+    base: Path = Path(),
+    *,
+    seen: Seen | None = None,
+    held: Held = _all_new,
 ) -> Config:
     """The same from the file's text; relative `${file:…}` are looked for in `base`."""
     problems: list[Problem] = []
     tree: yaml_tree.Tree = None
     if text is not None:
         tree, problems = yaml_tree.parse(text)
-        tree = interpolate(tree, environ, base, problems)
+        tree = interpolate(tree, environ, base, problems, seen)
     named = isinstance(tree, dict) and (tree.get("providers") is not None or tree.get("models") is not None)
     laid = overlay(tree, environ, overrides, problems, frozenset(_USED.findall(text or "")))
-    settings = decode(laid.tree, problems)
+    settings = held(decode(laid.tree, problems))
     config = build(settings, environ, problems, whole_catalog=not named)
     if problems:
-        raise ConfigError(relabel(problems, laid.sources))
+        raise ConfigError(relabel(untold(problems, laid.tree), laid.sources))
     return msgspec.structs.replace(config, warnings=(*laid.warnings, *config.warnings))

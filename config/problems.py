@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+from typing import Final
 
 from msgspec import Struct
+
+LONGEST: Final = 1000
+"""Most characters of a mistake that are shown."""
+
+_KEY: Final = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9]).{20,}", re.DOTALL)
 
 
 class Problem(Struct, frozen=True, order=True):
@@ -15,7 +22,7 @@ class Problem(Struct, frozen=True, order=True):
     message: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.message}" if self.path else self.message
+        return visible(f"{self.path}: {self.message}" if self.path else self.message, LONGEST)
 
 
 class ConfigError(ValueError):
@@ -25,6 +32,22 @@ class ConfigError(ValueError):
         """Hold `problems`, of which there is at least one."""
         self.problems = list(problems)
         super().__init__("\n".join(map(str, self.problems)))
+
+
+def visible(text: str, most: int) -> str:
+    """`text` as a terminal and a log may have it: one line of at most `most` characters, none of which it obeys."""
+    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:most])
+    return shown + ("…" if len(text) > most else "")
+
+
+def shortened(value: str) -> str:
+    """`value` as a message may repeat it."""
+    return visible(value, 80)
+
+
+def looks_like_key(word: str) -> bool:
+    """Whether what stands in the place of a variable's name is rather the key itself, as `gsk_…` ones can be."""
+    return _KEY.fullmatch(word) is not None
 
 
 def nearest(word: str, choices: Iterable[str], count: int = 1) -> list[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from config.audit import table
+from config.audit import shown_url, table
 from config.effective import Config, Provider
+from config.problems import LONGEST, visible
 
 
 class ProviderRow(Struct, frozen=True):
@@ -87,13 +88,13 @@ def render(found: Report) -> str:
             for row in found.targets
         ]
         parts.append(table([head, *lines]))
-    parts.extend(f"warning: {warning}" for warning in found.warnings)
+    parts.extend(f"warning: {visible(warning, LONGEST)}" for warning in found.warnings)
     return "\n\n".join(parts)
 
 
 def _provider(provider: Provider) -> ProviderRow:
     credential = provider.key_source or ("none needed" if provider.keyless else None)
-    return ProviderRow(provider.name, provider.base_url, provider.dialect, credential, provider.missing_variables)
+    return ProviderRow(provider.name, shown_url(provider), provider.dialect, credential, provider.missing_variables)
 
 
 def _cells(row: ProviderRow) -> tuple[str, ...]:

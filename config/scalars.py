@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from config.kinds import BOOL, SECRET, duration, header_name, number, size, text
+from config.kinds import BOOL, EXCEPTION, SECRET, duration, header_name, model_name, number, size, text, variable_name
 from config.secret import Secret
 
 Seconds = Annotated[float, duration()]
@@ -22,12 +22,14 @@ HostName = Annotated[str, text("host name", r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,25
 WebOrigin = Annotated[
     str, text("origin", r"https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?", "an origin such as https://host:8443")
 ]  # fmt: skip
-Variable = Annotated[str, text("variable", r"[A-Za-z_][A-Za-z0-9_]{0,127}", "the name of an environment variable")]
+Variable = Annotated[str, variable_name()]
 Label = Annotated[str, text("name", r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "a name of letters, digits, dots and dashes")]
-ModelName = Annotated[str, text("model", r"[^\x00-\x1f\x7f]{1,256}", "a model's name")]
+ModelName = Annotated[str, model_name()]
 BaseUrl = Annotated[str, text("URL", r"https?://[\x21-\x7e]{1,2000}", "a URL such as https://host/v1")]
 Prefix = Annotated[
     str, text("path", r"(?!.*/\.{1,2}(?:/|$))(?:/[A-Za-z0-9._~%!$&'()*+,;=:@-]+)*/?", "a path such as /openai/v1")
 ]
+FilePath = Annotated[str, text("file", r"[^\x00-\x1f\x7f]{1,4096}", "the path of a file")]
+Exempt = Annotated[str, EXCEPTION]
 HeaderValue = Annotated[str, text("text", r"[\x20-\x7e\t]{0,4096}", "a header's value in visible ASCII")]
 HeaderName = Annotated[str, header_name()]

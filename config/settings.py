@@ -12,11 +12,14 @@ from msgspec import Struct
 
 from config.address import Listen
 from config.alerts import Alerts
-from config.kinds import LISTEN, STORE
+from config.egress import EgressProxy
+from config.kinds import LISTEN, PROXY, STORE
 from config.scalars import (
     Amount,
     BaseUrl,
     Count,
+    Exempt,
+    FilePath,
     Flag,
     Goal,
     HeaderName,
@@ -50,6 +53,24 @@ from config.words import (
 )
 
 
+class Tls(Struct, frozen=True, kw_only=True):
+    """TLS for the port of provider traffic: 1.2 or newer, from files that are read anew when they change."""
+
+    cert: Annotated[
+        FilePath | None,
+        "PEM file with the certificate, what it is issued by behind it. With one, the port speaks TLS alone. Changing "
+        "the paths needs a restart, changing the files does not.",
+    ] = None
+    key: Annotated[FilePath | None, "PEM file with its private key, not encrypted; `cert` itself when not given."] = (
+        None
+    )
+    client_ca: Annotated[
+        FilePath | None,
+        "PEM file with the authorities of client certificates: nobody gets in without one. On the port of provider "
+        "traffic that is a proof which `client_token` is not needed beside.",
+    ] = None
+
+
 class Admin(Struct, frozen=True, kw_only=True):
     """The port for people and machines that watch."""
 
@@ -65,14 +86,37 @@ class Admin(Struct, frozen=True, kw_only=True):
         tuple[OpenGet, ...], "GETs that never need the token, besides `/livez` and `/readyz` which are always open."
     ] = ()
     origins: Annotated[tuple[WebOrigin, ...], "Origins of web pages that may read the admin port (CORS)."] = ()
+    tls: Tls = Tls()
 
 
 class Redis(Struct, frozen=True, kw_only=True):
-    """What a fleet shares over Redis."""
+    """What a fleet shares over Redis. Changing it needs a restart."""
 
     fleet: Annotated[Label, "Name of the fleet: sidecars of one fleet share health and breakers."] = "default"
     timeout: Annotated[Seconds, "Longest wait for Redis. No request ever waits for it."] = 0.1
     publish_cache: Annotated[Flag, "Publish `health:*` documents for consumers of the original cache."] = False
+
+
+class Upstream(Struct, frozen=True, kw_only=True):
+    """How providers are reached."""
+
+    ca_bundle: Annotated[
+        FilePath | None,
+        "PEM file with the authorities that may vouch for providers (and for a proxy spoken to over TLS), in the place "
+        "of the system's. Read anew when it changes.",
+    ] = None
+    proxy: Annotated[
+        EgressProxy | None,
+        PROXY,
+        "Proxy that every provider is reached through, by CONNECT: `http://user:password@host:3128`, or `https://` to "
+        "speak TLS with it; `env` takes it from `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`. This machine "
+        "itself is reached without.",
+    ] = None
+    no_proxy: Annotated[
+        tuple[Exempt, ...],
+        "Hosts reached without the proxy: names with all below them, addresses, networks (`10.0.0.0/8`), each with a "
+        "port perhaps; `*` is all.",
+    ] = ()
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
@@ -155,7 +199,7 @@ class Probes(Struct, frozen=True, kw_only=True):
     enabled: Annotated[Flag, "Whether probes are sent at all; never where a provider's credential is missing."] = True
     max_in_flight: Annotated[Count, "Probes of one round, all under way at a time."] = 10
     pause: Annotated[Wait, "Time between two rounds."] = 30.0
-    failing: Annotated[Seconds, "A target that fails is probed again after so long, if not sooner."] = 300.0
+    failing: Annotated[Seconds, "A target that fails is probed again within so long, where rounds have room."] = 300.0
     models_per_minute: Annotated[
         Amount, "Different models of one provider that are probed within a minute; 0 sets no limit. The catalog says 4 "
         "for `openrouter`.",
@@ -216,6 +260,12 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
     breakers: Annotated[BreakerOverrides, "Breaker knobs of this provider and its targets."] = BreakerOverrides()
     probes: Annotated[ProbeOverrides, "Probes of this provider."] = ProbeOverrides()
     sla: Annotated[SlaOverrides, "What is expected of this provider."] = SlaOverrides()
+    ca_bundle: Annotated[FilePath | None, "As `upstream.ca_bundle`, for this provider alone."] = None
+    proxy: Annotated[
+        EgressProxy | None,
+        PROXY,
+        "As `upstream.proxy`, for this provider alone and wherever it is; `none` reaches it without.",
+    ] = None
     prefixes: Annotated[dict[Dialect, Prefix], "API prefix per dialect where it differs from `base_url`'s."] = {}
 
 
@@ -238,7 +288,7 @@ class GroupSettings(Struct, frozen=True, kw_only=True):
         "given: of all targets by their calls of 24 hours, the first 5 % are `critical`, the next 20 % `popular`, "
         "others with any `standard`, those with none `on_demand`.",
     ] = None
-    targets: Annotated[tuple[TargetSettings, ...], "The targets, best first."]
+    targets: Annotated[tuple[TargetSettings, ...], "The targets, best first; at most 100."]
     timeouts: Annotated[TimeoutOverrides, "Time limits of this group."] = TimeoutOverrides()
 
 
@@ -317,7 +367,14 @@ class Offers(Struct, frozen=True, kw_only=True):
 class Drain(Struct, frozen=True, kw_only=True):
     """How the process ends."""
 
-    timeout: Annotated[Wait, "Longest wait for exchanges under way after SIGTERM."] = 60.0
+    timeout: Annotated[
+        Wait, "Longest wait for exchanges under way after SIGTERM; then they are ended, visibly."
+    ] = 60.0  # fmt: skip
+    linger: Annotated[
+        Wait,
+        "Time after SIGTERM in which new connections are taken in any case, while `/readyz` says 503: a little longer "
+        "than a balancer needs to notice.",
+    ] = 0.0
 
 
 class Log(Struct, frozen=True, kw_only=True):
@@ -341,11 +398,13 @@ class Settings(Struct, frozen=True, kw_only=True):
         Hidden | None, "What callers prove themselves with (`x-detour-token`, or in the place of the key)."
     ] = None
     hosts: Annotated[tuple[HostName, ...], "Names this sidecar is called by, besides addresses and `localhost`."] = ()
+    tls: Tls = Tls()
     admin: Admin = Admin()
     store: Annotated[StoreUrl, STORE, "Where health is kept. Changing it needs a restart."] = StoreUrl.parse(
         "sqlite:///detour.db"
     )
     redis: Redis = Redis()
+    upstream: Upstream = Upstream()
     providers: Annotated[
         dict[Label, ProviderSettings], "Providers by name; with none and no `models`, the whole catalog is served."
     ] = {}

@@ -106,7 +106,8 @@ class _Reader:
 
     def _alias(self, anchor: str, line: int) -> None:
         if anchor not in self._anchors:
-            raise _Stop(f'line {line}: alias "*{anchor}" stands for nothing before it')
+            # Not repeated, as tags are not: a password may begin with a star or an exclamation mark.
+            raise _Stop(f"line {line}: an alias (*) stands for nothing before it; text that begins so needs quotes")
         value, size = self._anchors[anchor]
         self._add(value, size, None, line)
 
@@ -147,7 +148,7 @@ class _Reader:
 
     def _tag(self, event: Any, line: int) -> None:
         if event.tag is not None:
-            message = f'line {line}: tags such as "{event.tag[:40]}" are not read; leave it out'
+            message = f"line {line}: tags (!) are not read; leave it out, or put text that begins so in quotes"
             self.problems.append(Problem("", message))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from config.problems import shortened
+
 LONGEST: Final = 366 * 86400.0
 """Longest duration accepted, in seconds: timers of the event loop cannot be trusted with much more."""
 
@@ -33,10 +35,10 @@ def parse_duration(text: str) -> float:
     if re.fullmatch(_NUMBER, text):
         raise ValueError(f'"{text}" has no unit; did you mean "{text}s"?')
     if not text or not _DURATION.fullmatch(text):
-        raise ValueError(f'"{text}" is not a duration such as 250ms, 30s, 5m or 1h30m')
+        raise ValueError(f'"{shortened(text)}" is not a duration such as 250ms, 30s, 5m or 1h30m')
     seconds = sum(float(number) * _SECONDS[unit] for number, unit in _PARTS.findall(text))
     if seconds > LONGEST:
-        raise ValueError(f'"{text}" is longer than {show_duration(LONGEST)}')
+        raise ValueError(f'"{shortened(text)}" is longer than {show_duration(LONGEST)}')
     return round(seconds, 9)
 
 
@@ -56,7 +58,7 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text)
     factor = _BYTES.get(match[2] or "B") if match else None
     if match is None or factor is None:
-        raise ValueError(f'"{text}" is not a size such as 64KiB, 8MiB or 1GiB')
+        raise ValueError(f'"{shortened(text)}" is not a size such as 64KiB, 8MiB or 1GiB')
     size = float(match[1]) * factor
     if size != int(size):
         raise ValueError(f'"{text}" is not a whole number of bytes')

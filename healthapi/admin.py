@@ -12,6 +12,8 @@ from msgspec import Struct, field
 from breaker.outcome import Kind
 from breaker.registry import Registry
 from config.effective import Config
+from config.reloads import Reloads
+from config.watched import WatchedFiles
 from healthapi.alerts.desk import Desk
 from healthapi.events import EventLog
 from healthapi.keeper import Keeper
@@ -40,8 +42,10 @@ def _no_listeners() -> Mapping[str, bool]:
     return {}
 
 
-class Admin(Struct, frozen=True):
+class Admin(Struct):
     """Everything a page of the admin port may look at; nothing of it is changed by looking (GET).
+
+    The configuration is another one after a reload, the rest stays; `reloads` tells of these.
 
     `store` has the records of this process, `keeper` those of the fleet, and the history of both. `now` tells Unix time
     in seconds, `monotonic` the seconds that the registry is asked with. `events` has heard of all transitions of its
@@ -72,6 +76,8 @@ class Admin(Struct, frozen=True):
     keys: KeyLog | None = None
     offers: Offerings | None = None
     read_list: Read | None = None
+    reloads: Reloads = field(default_factory=Reloads)
+    files: list[WatchedFiles] = field(default_factory=list)
 
     @property
     def spend(self) -> Spend | None:

@@ -1,4 +1,4 @@
-"""What alerts tell Prometheus: what fires, and what became of the messages about it."""
+"""What alerts tell Prometheus: the health they go by, what fires, and what became of the messages about it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class Alerting(Struct, frozen=True):
 
     firing: Mapping[tuple[str, str], int]
     messages: Mapping[tuple[str, str], int]
+    health: float | None = None
 
 
 NONE: Final = Alerting({}, {})
@@ -33,11 +34,15 @@ def alerting(desk: Desk | None) -> Alerting:
     # Whoever looks after alerts tells of every rule, so that none fires and nobody looks are not the same.
     firing = {(rule, severity.value): 0 for rule in TABLE for severity in Severity} if desk.here else {}
     firing.update({(rule, severity.value): count for (rule, severity), count in desk.firing().items()})
-    return Alerting(firing, messages)
+    return Alerting(firing, messages, desk.health)
 
 
 def families(told: Alerting) -> Iterator[Metric]:
     """The families, in the order of docs/METRICS.md."""
+    health = GaugeMetricFamily("detour_health_percentage", "Known models that are healthy, 0 to 100.")
+    if told.health is not None:
+        health.add_metric((), told.health)
+    yield health
     firing = GaugeMetricFamily("detour_alerts_firing", "Alerts that fire.", labels=("rule", "severity"))
     for labels, count in told.firing.items():
         firing.add_metric(labels, count)

@@ -112,11 +112,11 @@ class Keeper:
             self._chores.append((RENEW, self._shared.duties.renew))
         self._tasks += [asyncio.create_task(_repeat(*chore), name="chore") for chore in self._chores]
 
-    async def stop(self) -> None:
-        """Write what is left, and let go of everything. What cannot be written is lost, and told."""
+    async def stop(self, within: float = LAST) -> None:
+        """Write what is left within so many seconds, and let go of everything. What is not is lost, and told."""
         written = False
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LAST):
+            async with asyncio.timeout(within):
                 async with self._flushing:  # so that no flush is cut off with what it holds
                     self._call_off()
                 await self.flush()
@@ -249,6 +249,16 @@ class Keeper:
             await (await self._loaded()).put_note(name, text)
             return True
         return await self._shared.put_note(name, text, duty, number)
+
+    async def swap_note(self, name: str, was: bytes | None, text: bytes) -> bool:
+        """Keep a small document in place of what was read; False where it is another one by now.
+
+        Raises:
+            StoreError: it cannot be kept now.
+        """
+        if self._shared is None:
+            return await (await self._loaded()).swap_note(name, was, text)
+        return await self._shared.swap_note(name, was, text)
 
     # -- what is done ----------------------------------------------------------------------------------------------
 

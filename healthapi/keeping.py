@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -27,6 +28,9 @@ IN_MEMORY: Final = ":memory:"
 OWN: Final = frozenset({StoreKind.MEMORY, StoreKind.SQLITE})
 """Stores that are one sidecar's alone."""
 
+LOOK: Final = 60.0
+"""Seconds between two looks whether it is time for a cleanup, where these are not closer together."""
+
 ASKED: Final = 1.0
 """Seconds between two times that a sidecar asks whether it is to publish."""
 
@@ -40,15 +44,17 @@ def keeper(
     keys: KeyLog | None = None,
     offers: Offerings | None = None,
     tiers: Tiers | None = None,
+    current: Callable[[], Config] | None = None,
 ) -> Keeper:
     """What keeps `store` and the breakers of `registry` in the configured place; not started yet.
 
-    What is known of keys and of the providers' lists of models is kept there too, where that is given.
+    What is known of keys and of the providers' lists of models is kept there too, where that is given. `current` tells
+    the configuration in force, where that may be another one later.
 
     Raises:
         ValueError: its address says what is not understood.
     """
-    settings = config.settings
+    settings, now = config.settings, current or (lambda: config)
     url = settings.store
     fleet = None
     if url.kind not in OWN:
@@ -59,20 +65,25 @@ def keeper(
     made = Keeper(store, registry, Archive(path), fleet, clock)
 
     def sources(read: Reading) -> Sources:
-        return Sources(read, config, registry, clock.wall(), clock.now(), keys, offers, tiers or Tiers())
+        return Sources(read, now(), registry, clock.wall(), clock.now(), keys, offers, tiers or Tiers())
 
     async def publish() -> None:
         if fleet is not None and fleet.publishes():
             picture = await made.reading(Scope.FLEET)
             await fleet.publish(await documents(sources(picture.store)))
 
+    cleaned_at = clock.now()
+
     async def clean_up() -> None:
-        await cleanup.run(made, config, clock.wall(), settings.cleanup.older_than, offers)
+        nonlocal cleaned_at
+        how = now().settings.cleanup
+        if how.every and clock.now() - cleaned_at >= how.every:
+            await cleanup.run(made, now(), clock.wall(), how.older_than, offers)
+            cleaned_at = clock.now()
 
     if fleet is not None and settings.redis.publish_cache:
         made.every(ASKED, publish)
-    if settings.cleanup.every:
-        made.every(settings.cleanup.every, clean_up)
+    made.every(min(settings.cleanup.every or LOOK, LOOK), clean_up)
     if keys is not None:
         made.every(keylog.SYNC, partial(keys.sync, made))
     if offers is not None:

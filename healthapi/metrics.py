@@ -149,6 +149,19 @@ class Metrics:
             del self._series[provider, model]
             self._counts[series.proven] -= 1
 
+    def adopt(self, config: Config) -> None:
+        """Go on with another configuration: series of providers that it has not end."""
+        self._config = config
+        known = config.providers.keys() | {UNKNOWN_PROVIDER}
+        for key in [key for key in self._series if key[0] not in known]:
+            series = self._series.pop(key)
+            if key[1] not in _UNNAMED:
+                self._counts[series.proven] -= 1
+        self.transitions = {key: count for key, count in self.transitions.items() if key[1] in known}
+        self.reroutes = {key: count for key, count in self.reroutes.items() if key[0] in known and key[2] in known}
+        self.retries = {key: count for key, count in self.retries.items() if key[0] in known}
+        self.overspendings = {name: count for name, count in self.overspendings.items() if name in known}
+
     def series(self) -> list[tuple[tuple[str, str], Series]]:
         """Everything counted so far, by (provider, model); a list of its own, safe to walk while counting goes on."""
         return list(self._series.items())

@@ -48,7 +48,7 @@ async def models(admin: Admin, call: Call) -> Reply:
     offers = admin.offers or Offerings(admin.config)
     offer = offers.of(name)
     picture = await admin.keeper.reading(Scope.FLEET)
-    records = {record.model: record for record in list(picture.store.records()) if record.provider == name}
+    records = {record.model: record async for record in turns(list(picture.store.records())) if record.provider == name}
     groups: dict[str, list[str]] = {}
     for group in admin.config.groups.values():
         for target in group.targets:
@@ -56,7 +56,7 @@ async def models(admin: Admin, call: Call) -> Reply:
                 groups.setdefault(target.model, []).append(clean(group.name))
     gone = {
         model: at
-        for model, at in offer.delisted.items()
+        async for model, at in turns(offer.delisted.items())
         if (model in records and offers.delisted(records[model])) or (model in groups and model not in records)
     }
     rows = [

@@ -10,59 +10,39 @@ import secrets
 import signal
 import socket
 import sys
-import time
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import uvloop
 from aiohttp import web
 
-from breaker.registry import Registry
-from breaker.transitions import State
-from healthapi import keeping, offline
-from healthapi.admin import Admin
-from healthapi.alerts import opening
-from healthapi.alerts.desk import EVERY
-from healthapi.alerts.situation import gather
-from healthapi.app import build as build_admin
-from healthapi.events import EventLog
-from healthapi.keeper import Clock
-from healthapi.keys import KeyLog
-from healthapi.lag import Lag
-from healthapi.memory import MemoryStore
-from healthapi.metrics import Metrics
-from healthapi.offerings import Offerings
-from healthapi.probing import Probing
-from healthapi.recorder import Recorder
-from healthapi.slabook import TICK, SlaBook
+from config.reloads import Reloads
+from healthapi import offline
+from healthapi.keeper import LAST
+from healthapi.runner import Runner
 from healthapi.store import StoreError
-from healthapi.tiers import Tiers
-from proxy.access import AccessLog
-from proxy.connect import Connector
-from proxy.lists import Lists
-from proxy.patrol import Patrol
-from proxy.plane import DataPlane
-from proxy.pool import Pools
+from proxy.assembly import Assembly, Prepared, prepare
+from proxy.drain import drain
+from proxy.listeners import CannotStartError, bind, url
+from proxy.log import set_up
+from proxy.reload import Reloader
 from proxy.server import assert_parser
+from proxy.tls import options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from breaker.transition import Transition
-    from config.address import Listen
     from config.effective import Config
+    from config.source import Source
 
 log = logging.getLogger("detour")
 
 COLLECT_AFTER: Final = 20_000
 """Objects made and not freed after which the collector looks at the young ones."""
 BACKLOG: Final = 4096
+HURRIED: Final = 0.5
+"""Seconds that the store is waited for after a second signal."""
 STOPPED: Final = 0
 CANNOT_START: Final = 3
-
-
-class CannotStartError(Exception):
-    """The process cannot serve: the message says why and what to do."""
 
 
 def version() -> str:
@@ -73,12 +53,12 @@ def version() -> str:
         return "0.0.0+source"
 
 
-def run(config: Config) -> int:
-    """Serve until told to stop; returns the exit status."""
+def run(config: Config, source: Source | None = None) -> int:
+    """Serve until told to stop; returns the exit status. `source` is where `config` was read, and is read again."""
     try:
         _check_parser()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(App(config).serve())
+            return runner.run(App(config, source).serve())
     except CannotStartError as error:
         log.error("%s", error)
         return CANNOT_START
@@ -108,12 +88,16 @@ def _check_parser() -> None:
 class App:
     """One process: a data plane, an admin port, and what they share. Built inside a running loop by `serve`."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, source: Source | None = None) -> None:
+        """Serve by `config`, and by what `source` holds later, where there is one to look at."""
         self.config = config
+        self._source = source
+        self._reloader: Reloader[Prepared] | None = None
         self.instance = secrets.token_hex(4)
         self._stop = asyncio.Event()
         self._signals = 0
         self._listening: dict[str, bool] = {}
+        self.reloads = Reloads()
 
     async def serve(self) -> int:
         """Listen on both ports, serve until a signal, drain, and stop."""
@@ -122,140 +106,88 @@ class App:
         settings = self.config.settings
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
-        proxy_sockets = _bind("listen", settings.listen)
-        admin_sockets = _bind("admin.listen", settings.admin.listen)
-        await self.keeper.start()
-        await self.keys.sync(self.keeper)
-        await self.offers.sync(self.keeper)
+        if self._reloader is not None:
+            loop.add_signal_handler(signal.SIGHUP, self._reloader.ask)
+        proxy_sockets = bind("listen", settings.listen)
+        admin_sockets = bind("admin.listen", settings.admin.listen)
+        parts, keeper = self.parts, self.parts.keeper
+        await keeper.start()
+        await parts.keys.sync(keeper)
+        await parts.offers.sync(keeper)
         try:
             await self._serve(loop, proxy_sockets, admin_sockets)
         finally:
-            if self.keeper.trouble is None:  # else it would only be waited for
-                await self.keys.sync(self.keeper)
-            await self.alerts.stop()
-            await self.keeper.stop()
+            if keeper.trouble is None:  # else it would only be waited for
+                await parts.keys.sync(keeper)
+            await parts.alerts.stop()
+            await keeper.stop(HURRIED if self._signals > 1 else LAST)
         log.info("stopped")
         return STOPPED
 
     async def _serve(
         self, loop: asyncio.AbstractEventLoop, proxy_sockets: list[socket.socket], admin_sockets: list[socket.socket]
     ) -> None:
-        servers = [await loop.create_server(self.plane.server, sock=sock, backlog=BACKLOG) for sock in proxy_sockets]
-        runner = web.AppRunner(
-            self.admin, access_log=None, logger=_silent(), handle_signals=False, shutdown_timeout=1.0
-        )
+        parts = self.parts
+        tls = options(parts.certificates.server("tls"))
+        servers = [
+            await loop.create_server(self.plane.server, sock=sock, backlog=BACKLOG, **tls) for sock in proxy_sockets
+        ]
+        runner = Runner(parts.pages, access_log=None, logger=_silent(), handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
         for sock in admin_sockets:
-            await web.SockSite(runner, sock, backlog=BACKLOG).start()
+            context = parts.certificates.server("admin.tls")
+            await web.SockSite(runner, sock, backlog=BACKLOG, ssl_context=context).start()
         self._listening = {"proxy": True, "admin": True}
         self.plane.watch.start()
-        self.patrol.start()
-        self.lag.start(loop)
+        parts.patrol.start()
+        parts.lag.start(loop)
+        parts.certificates.start()
+        if self._reloader is not None:
+            self._reloader.start()
         _quiet_collector()
         self._announce(proxy_sockets[0], admin_sockets[0])
         try:
             await self._stop.wait()
             await self._drain(servers)
         finally:
-            self.lag.stop()
+            parts.lag.stop()
+            await parts.certificates.stop()
+            if self._reloader is not None:
+                self._reloader.stop()
             await runner.cleanup()
 
     def _build(self, loop: asyncio.AbstractEventLoop) -> None:
-        config = self.config
-        for warning in config.warnings:
+        for warning in self.config.warnings:
             log.warning("%s", warning)
-        self.lag = Lag()
-        self.store = MemoryStore()
-        self.events = EventLog()
-        pools = Pools(Connector(loop), loop)
-        self.registry = Registry(
-            tracked=config.settings.limits.tracked_targets,
-            configured=config.targets,
-            breakers=config.settings.breakers,
-            per_provider={name: provider.breakers for name, provider in config.providers.items()},
-            stand_ins=config.stand_ins if config.settings.routing.enabled else (),
-            budget=config.settings.retries.budget,
-            on_forget=self._forget,
-            on_transition=self._transition,
-        )
-        self.metrics = Metrics(
-            config=config,
+        self.parts = Assembly(
+            self.config,
+            loop,
             version=version(),
             instance=self.instance,
-            lag=self.lag,
-            in_flight=lambda: self.plane.in_flight,
-            connections=pools.counts,
-            open_permits=lambda: self.registry.open_permits,
+            listeners=lambda: self._listening,
+            reloads=self.reloads,
         )
-        self.keys = KeyLog(config)
-        self.offers = Offerings(config)
-        self._recorder = Recorder(self.store, self.metrics, self.keys)
-        recorder = AccessLog(self._recorder) if config.settings.log.access else self._recorder
-        self.plane = DataPlane(config, self.registry, recorder, pools, loop, instance=self.instance)
-        clock = Clock(self.plane.watch.now, time.time)
-        tiers = Tiers()
-        try:
-            self.keeper = keeping.keeper(
-                config, self.store, self.registry, self.instance, clock, self.keys, self.offers, tiers
-            )
-        except ValueError as error:
-            raise CannotStartError(f"store: {error}") from error
-        read_list = Lists(self.plane).read
-        self.keeper.every(self.offers.pause, partial(self.offers.due, self.keeper, read_list, time.time))
-        try:
-            self.alerts = opening.desk(config, self.keeper, self.instance, time.time)
-        except ValueError as error:
-            raise CannotStartError(str(error)) from error
-        probing = Probing(config, self.keeper, tiers, clock.now, clock.wall, self.offers.delisted)
-        probing.start()
-        self.patrol = Patrol(self.plane, probing, clock.now)
-        sla = SlaBook(config, self.keeper, time.time)
-        self.keeper.every(TICK, sla.refresh)
-        admin = Admin(
-            config=config,
-            store=self.store,
-            keeper=self.keeper,
-            registry=self.registry,
-            metrics=self.metrics,
-            lag=self.lag,
-            version=version(),
-            instance=self.instance,
-            draining=lambda: self.plane.draining,
-            now=time.time,
-            listeners=self._listeners,
-            events=self.events,
-            monotonic=self.plane.watch.now,
-            sla=sla,
-            alerts=self.alerts,
-            keys=self.keys,
-            offers=self.offers,
-            read_list=read_list,
-            tiers=tiers,
-            probing=probing,
-        )
-        self.admin = build_admin(admin)
-        self.keeper.every(EVERY, partial(self.alerts.tick, partial(gather, admin)))
+        self.plane = self.parts.plane
+        if self._source is not None:
+            self._reloader = Reloader(self._source, self.config, self.reloads, prepare, self._adopt)
 
-    def _forget(self, provider: str, model: str) -> None:
-        self._recorder.forget(provider, model)
-
-    def _transition(self, moved: Transition) -> None:
-        """Tell the event log, the metrics and the log that a breaker moved."""
-        self.events.add(moved)
-        self.metrics.transition(moved)
-        self.keeper.moved(moved)
-        self.patrol.moved(moved)
-        target = moved.provider if moved.model is None else f"{moved.provider}/{moved.model}"
-        level = logging.WARNING if moved.state is State.OPEN else logging.INFO
-        extra = {"scope": moved.scope, "target": target, "cause": moved.cause, "retry_in": moved.retry_in}
-        log.log(level, "breaker %s: %s", moved.state, moved.reason, extra=extra)
-
-    def _listeners(self) -> Mapping[str, bool]:
-        return self._listening
+    def _adopt(self, prepared: Prepared) -> None:
+        """Go on with another configuration."""
+        before, self.config = self.config, prepared.config
+        if self.config.settings.log != before.settings.log:
+            set_up(self.config.settings.log)
+        self.parts.adopt(prepared)
+        for warning in self.config.warnings:
+            if warning not in before.warnings:
+                log.warning("%s", warning)
 
     def _announce(self, proxy: socket.socket, admin: socket.socket) -> None:
         """Say where we listen: a banner for a person, a log line for a machine."""
-        urls = {"proxy": _url(proxy), "admin": _url(admin)}
+        settings = self.config.settings
+        urls = {
+            "proxy": url(proxy, tls=settings.tls.cert is not None),
+            "admin": url(admin, tls=settings.admin.tls.cert is not None),
+        }
         if sys.stderr.isatty():
             print(_banner(urls, self.config), file=sys.stderr, flush=True)
         else:
@@ -267,22 +199,26 @@ class App:
         if self._signals > 1:
             log.warning("second signal: ending at once")
             self.plane.pools.close()
+            self.parts.events.end()
             raise SystemExit(STOPPED)
+        self.plane.server.draining = True
         log.info("draining", extra={"in_flight": self.plane.in_flight})
         self._stop.set()
 
     async def _drain(self, servers: list[asyncio.Server]) -> None:
-        """Serve on, each answer closing its connection, until nothing is in flight; end visibly what is left."""
+        """Serve on until nothing is in flight, and end visibly what takes too long."""
+
+        def shut() -> None:
+            self._listening["proxy"] = False
+            for server in servers:
+                server.close()
+
         plane = self.plane
-        await self.patrol.stop()
-        left = await plane.drain(self.config.settings.drain.timeout)
-        self.events.end()
+        await self.parts.patrol.stop()
+        left = await drain(plane, self.config.settings.drain, shut)
         if left:
             log.warning("drain time is over", extra={"ended": left})
-        self._listening["proxy"] = False
-        for server in servers:
-            server.close()
-        await plane.server.shutdown(0.1)
+        self.parts.events.end()
         plane.watch.stop()
         plane.pools.close()
 
@@ -303,53 +239,6 @@ def _quiet_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 20, 50)
-
-
-def _bind(key: str, listen: Listen) -> list[socket.socket]:
-    """Bound sockets for every address `listen` stands for.
-
-    Raises:
-        CannotStartError: the address cannot be had.
-    """
-    host = listen.host or None
-    try:
-        found = socket.getaddrinfo(host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
-        raise CannotStartError(f"{key}: {listen} cannot be resolved: {error.strerror or error}") from error
-    sockets: list[socket.socket] = []
-    port = listen.port
-    for family, kind, protocol, _, address in found:
-        sock = socket.socket(family, kind, protocol)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.setblocking(False)
-        try:
-            sock.bind((address[0], port, *address[2:]))
-        except OSError as error:
-            sock.close()
-            if sockets and family == socket.AF_INET6:
-                continue
-            for made in sockets:
-                made.close()
-            raise CannotStartError(
-                f"{key}: cannot listen on {listen}: {error.strerror or error}{_hint(key)}"
-            ) from error
-        port = sock.getsockname()[1]
-        sockets.append(sock)
-    return sockets
-
-
-def _hint(key: str) -> str:
-    flag = "--listen" if key == "listen" else "--admin-listen"
-    return f" (choose another with {flag} or `{key}` in the file)"
-
-
-def _url(sock: socket.socket) -> str:
-    host, port = sock.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
-        host = "localhost"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _banner(urls: Mapping[str, str], config: Config) -> str:

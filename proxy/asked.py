@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
 from proxy.body import Body
@@ -12,11 +14,17 @@ from proxy.peek import Peek, peek
 from proxy.route import Route
 from proxy.wishes import NONE, Wishes
 
+if TYPE_CHECKING:
+    from config.effective import Config
+
 UNSEEN = Peek()
 
 
 class Asked(Struct, gc=False):
-    """One request that may be forwarded. `length` is its Content-Length, -1 without one; the rest is as in `Way`."""
+    """One request that may be forwarded. `length` is its Content-Length, -1 without one; the rest is as in `Way`.
+
+    `config` is the configuration of its beginning, by which it is served to its end.
+    """
 
     method: str
     route: Route
@@ -26,6 +34,7 @@ class Asked(Struct, gc=False):
     heads: dict[bool, bytes]
     length: int
     body: Body
+    config: Config
     peek: Peek = UNSEEN
     key: str = ""
     wishes: Wishes = NONE

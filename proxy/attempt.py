@@ -323,13 +323,13 @@ class Attempt:
 
     # -- ends ------------------------------------------------------------------------------------------------------
 
-    def not_connected(self, now: float) -> None:
-        """No connection came in the time there was: that of `connect`, or what was left of another limit."""
+    def not_connected(self, now: float, way: str = "") -> None:
+        """No connection came by that way in time: in that of `connect`, or in what was left of another limit."""
         if now >= min(self._total_due, self.relay.began_at + self.patience):
             self.overdue(now)
         else:
             self.limit = self.timeouts.connect
-            self.end(Ending.CONNECT_TIMEOUT)
+            self.end(Ending.CONNECT_TIMEOUT, way)
 
     def cancel(self, failure: Exception | None = None) -> None:
         """Stop the upstream at once: the client left, the process ends, or the caller's body failed as `failure` says.

@@ -13,10 +13,11 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from config.effective import Config
-from config.kinds import shortened
+from config.problems import shortened
 from config.storeurl import StoreKind
 from config.units import parse_duration, show_duration
 from proxy.adminport import Answer, NoAnswerError, ask
+from proxy.listeners import CannotStartError
 
 TIMEOUT: Final = 60.0
 """Seconds for which the sidecar's answer is waited for: a fleet may have much to remove."""
@@ -79,7 +80,7 @@ def clean(config: Config, older_than: str | None, live: bool) -> Cleanup:
     headers = {} if token is None else {"Authorization": f"Bearer {token.reveal()}"}
     path = PATH if older_than is None else f"{PATH}?older_than={older_than}"
     try:
-        answer = ask(listen, "POST" if live else "GET", path, headers, TIMEOUT)
+        answer = ask(listen, "POST" if live else "GET", path, headers, TIMEOUT, config.settings.admin.tls)
     except NoAnswerError as error:
         if not error.nobody:
             raise CannotCleanError(f"{error}") from error
@@ -139,7 +140,7 @@ def _offline(config: Config, older_than: str | None, live: bool) -> Cleanup:
     age = settings.cleanup.older_than if older_than is None else parse_duration(older_than)
     try:
         document = asyncio.run(app.cleanup(config, age, live))
-    except app.CannotStartError as error:
+    except CannotStartError as error:
         raise CannotCleanError(str(error)) from error
     return msgspec.convert(document, Cleanup)
 

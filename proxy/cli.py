@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from config.load import load
 from config.problems import ConfigError
+
+if TYPE_CHECKING:
+    from config.source import Source
 
 BAD_CONFIG: Final = 1
 FAILED: Final = 1
@@ -117,23 +122,41 @@ def _overrides(arguments: argparse.Namespace) -> Mapping[str, str]:
     for pair in getattr(arguments, "set", ()):
         key, equals, value = pair.partition("=")
         if not equals:
-            raise SystemExit(f"detour: --set wants KEY=VALUE, got {pair!r}")
+            raise SystemExit('detour: --set wants KEY=VALUE, and there is no "=" in what it got')  # may be a secret
         given[key.strip()] = value
     return given
 
 
-def _serve(arguments: argparse.Namespace) -> int:
-    from proxy import app, log
+def _from(arguments: argparse.Namespace) -> Source:
+    from config.source import Source
 
-    config = load(_config_path(arguments), os.environ, _overrides(arguments))
+    return Source(_config_path(arguments), os.environ, _overrides(arguments))
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    # As process 1 of a container it has no default action: without this a stop during the start would be lost.
+    signal.signal(signal.SIGTERM, _leave)
+    from proxy import app, certificates, log
+
+    source = _from(arguments)
+    config = source.load()
+    certificates.check(config, time.time())
     log.set_up(config.settings.log)
-    return app.run(config)
+    return app.run(config, source)
+
+
+def _leave(*_: object) -> None:
+    sys.exit(0)
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from config import report
+    from msgspec.structs import replace
 
-    config = load(_config_path(arguments), os.environ, _overrides(arguments))
+    from config import report
+    from proxy import certificates
+
+    config = _from(arguments).load()
+    config = replace(config, warnings=(*config.warnings, *certificates.check(config, time.time())))
     found = report.report(config)
     print(_as_json(found) if arguments.json else report.render(found))
     return 0
@@ -159,12 +182,12 @@ def _audit(arguments: argparse.Namespace) -> int:
 
 
 def _healthcheck(arguments: argparse.Namespace) -> int:
-    """Ask `/readyz` over a plain connection; quick to start, for container health checks."""
+    """Ask `/readyz`; quick to start, for container health checks."""
     from proxy import adminport
 
-    config = load(_config_path(arguments), os.environ, _overrides(arguments))
+    admin = load(_config_path(arguments), os.environ, _overrides(arguments)).settings.admin
     try:
-        answer = adminport.ask(config.settings.admin.listen, "GET", "/readyz", {}, timeout=3)
+        answer = adminport.ask(admin.listen, "GET", "/readyz", {}, timeout=3, tls=admin.tls)
     except adminport.NoAnswerError as error:
         print(f"not ready: {error}", file=sys.stderr)
         return FAILED

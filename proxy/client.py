@@ -17,7 +17,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from proxy import errors
 from proxy.request import CLOSE, BadBodyError, BodySpentError, Flow, Handler, Request, Written
-from proxy.sockets import hung_up
+from proxy.sockets import bounded, has_come, hung_up
 
 if TYPE_CHECKING:
     from collections import deque
@@ -64,6 +64,7 @@ class ClientConnection(RequestHandler):
         "_head_timer",
         "_held",
         "_odd_method",
+        "_server",
         "_stalled",
         "flow",
         "head_size",
@@ -72,6 +73,7 @@ class ClientConnection(RequestHandler):
 
     def __init__(self, manager: Server, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
+        self._server = manager
         self._stalled = manager.stalled
         self.flow: Flow | None = None
         self.known: Known | None = None
@@ -178,6 +180,11 @@ class ClientConnection(RequestHandler):
         if self._current_request is not None and self.transport is not None:
             self.transport.abort()
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client is here, its TLS handshake done."""
+        super().connection_made(transport)
+        bounded(transport)
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """The client is gone."""
         if self._head_timer is not None:
@@ -202,14 +209,18 @@ class ClientConnection(RequestHandler):
         super().resume_reading(resume_parser)
 
     def pause_writing(self) -> None:
-        """The client reads slower than we write."""
+        """The client reads slower than we write; over TLS its FIN is not told of before it has read on."""
         super().pause_writing()
+        if self.transport is not None and self.transport.get_extra_info("ssl_object") is not None:
+            self._stalled.add(self)
         if self.flow is not None:
             self.flow.pause()
 
     def resume_writing(self) -> None:
         """The client caught up."""
         super().resume_writing()
+        if self.transport is not None and self.transport.is_reading():
+            self._stalled.discard(self)
         if self.flow is not None:
             self.flow.resume()
 
@@ -315,6 +326,29 @@ class ClientConnection(RequestHandler):
         self._next_keepalive_close_time = due
         if self._keepalive_handle is None:
             self._keepalive_handle = self._loop.call_at(due, self._process_keepalive)
+
+    # -- the process ends ------------------------------------------------------------------------------------------
+
+    @property
+    def ending(self) -> bool:
+        """Whether an answer that begins now is the last one here; what was sent behind it in one go is served first."""
+        return self._server.draining and not self._messages
+
+    def let_go_of(self) -> bool:
+        """Close the connection if nothing is asked on it, not even by bytes that were not read yet; whether it was."""
+        if self._busy or self._head_bytes or self._held or self.transport is None:
+            return self.transport is None
+        if has_come(self.transport.get_extra_info("socket")):
+            return False
+        self.force_close()
+        return True
+
+    def stop(self) -> asyncio.Task[None] | None:
+        """Have whatever is under way end now; the task that does so."""
+        task = self._task_handler
+        if task is not None:
+            task.cancel()
+        return task
 
     # -- what cannot be parsed -------------------------------------------------------------------------------------
 

@@ -263,8 +263,8 @@ def _tells(item: bytes, secrets: list[bytes]) -> bool:
 def _trusted(scan: Scan, config: Config) -> bool:
     """Whether this caller may spend the sidecar's keys."""
     settings = config.settings
-    if settings.open or _loopback(settings.listen.host):
-        return True
+    if settings.open or settings.tls.client_ca is not None or _loopback(settings.listen.host):
+        return True  # with a client_ca nobody gets as far as here without a certificate
     offered = scan.detour.get(b"token")
     return offered is not None and config.client_token is not None and config.client_token.matches(offered)
 

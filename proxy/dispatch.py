@@ -184,13 +184,13 @@ class Dispatch:
 
     async def _connect(self, step: Step, attempt: Attempt) -> Upstream | None:
         """A new connection to the step's origin, or None with the attempt ended."""
-        limits = self._plane.config.settings.limits
+        limits = self._asked.config.settings.limits
         pool = self._plane.pools.of(step.provider.origin)
         try:
             limit = attempt.time_to_connect(self._plane.watch.now())
             return await pool.connect(limit, limits.connections, limits.pool_wait)
-        except ConnectTimeoutError:
-            attempt.not_connected(self._plane.watch.now())
+        except ConnectTimeoutError as error:
+            attempt.not_connected(self._plane.watch.now(), error.way)
         except UnreachableError as error:
             attempt.end(Ending.UNREACHABLE, str(error))
         except PoolWaitError as error:
@@ -281,7 +281,7 @@ class Dispatch:
         kind, errand = _LIVE, self._asked.wishes.errand
         if errand is not None:
             kind = Kind.PROBE
-            errand.settled(verdict, sent=attempt.request_sent_at is not None)
+            verdict = errand.settled(verdict, sent=attempt.request_sent_at is not None)
         outcome = Outcome(
             step.provider.name,
             step.model,
@@ -325,11 +325,19 @@ class Dispatch:
             return Failure(step, attempt, verdict)
         return None
 
+    def last_words(self, refusal: Refusal) -> bytes:
+        """The error event for a stream that is ended from here; none where the provider said one already."""
+        if self._attempt is not None and self._attempt.said_error:
+            return b""
+        return self._event(refusal)
+
     def _last_event(self, step: Step, attempt: Attempt, verdict: Verdict) -> bytes:
         """The error event for a stream that broke after content reached the client; none where one passed already."""
         if verdict.status is Status.SUCCESS or attempt.said_error:
             return b""
-        refusal = answers.nowhere_else(step.provider.name, step.model, verdict)
+        return self._event(answers.nowhere_else(step.provider.name, step.model, verdict))
+
+    def _event(self, refusal: Refusal) -> bytes:
         array = self._relay.shape == "array"
         return errors.event(
             self._asked.endpoint, refusal.message, refusal.type, refusal.status, array=array, tail=self._relay.tail

@@ -31,6 +31,11 @@ log = logging.getLogger("detour.proxy")
 
 FAILED: Final = Refusal(500, "internal_error", "Detour failed at this request; its log says more")
 
+OVER: Final = Refusal(
+    503, "overloaded_error", "Detour was stopped, and this took longer than its time to end (drain.timeout)",
+    (("Retry-After", "1"),),
+)  # fmt: skip
+
 CLOSING: Final = frozenset((400, 405, 408, 413, 431))
 """Refusals that end the client's connection: what it sends is not to be trusted (semantics section 8)."""
 
@@ -41,6 +46,7 @@ class Exchange:
     __slots__ = (
         "_asked",
         "_cancelled",
+        "_config",
         "_dispatch",
         "_plane",
         "_relay",
@@ -51,13 +57,14 @@ class Exchange:
     def __init__(self, plane: DataPlane, request: Request) -> None:
         message = request.message
         self._plane = plane
+        self._config = plane.config
         self._request = request
         self._relay = Relay(
             request.connection,
             request_id=plane.request_id(),
             version10=message.version.minor == 0,
             head_only=request.method == "HEAD",
-            close=message.should_close or plane.draining,
+            close=message.should_close or request.connection.ending,
             began_at=plane.watch.now(),
         )
         self._asked: Asked | None = None
@@ -73,7 +80,7 @@ class Exchange:
             if self._request.payload.is_eof():
                 asked.body.take()
             elif asked.body.judged:
-                await asked.body.collect(self._plane.replay.room(self._plane.config.settings.limits.replay))
+                await asked.body.collect(self._plane.replay.room(self._config.settings.limits.replay))
             asked.look()
             if asked.wishes.errand is not None:
                 asked.wishes.errand.tell(asked)
@@ -101,23 +108,25 @@ class Exchange:
             self._refuse(FAILED)
         finally:
             self._end()
-        return CLOSE if self._relay.close else KEEP
+        # An answer that began before the process drains says nothing of it. Its connection ends right behind it, before
+        # its client can have sent anything else.
+        return CLOSE if self._relay.close or self._request.connection.ending else KEEP
 
     def _find_way(self) -> tuple[Way, int]:
         """What the head decides, and the body's length (-1 where it is not said)."""
-        request, plane = self._request, self._plane
+        request, plane, config = self._request, self._plane, self._config
         message, connection = request.message, request.connection
         if connection.head_size > HEAD_BYTES and _head_size(request) > HEAD_BYTES:
             raise RefusedError(Refusal(431, "invalid_request_error", TOO_LARGE))
         known = connection.known
         if known is not None:
-            length = known.length(plane.config, message)
+            length = known.length(config, message)
             if length is not None:
                 self._way = known.way
                 return known.way, length
-        way = self._way = find_way(message, request.method, plane.config, plane.name, plane.errands)
+        way = self._way = find_way(message, request.method, config, plane.name, plane.errands)
         if way.refusal is None:
-            connection.known = Known(way, plane.config, message)
+            connection.known = Known(way, config, message)
         length = way.scan.content_length
         return way, -1 if length is None else length
 
@@ -127,12 +136,22 @@ class Exchange:
         endpoint, route, placed, scan = way.endpoint, way.route, way.placed, way.scan
         if endpoint is None or route is None or placed is None:
             raise RefusedError(way.refusal or FAILED)
-        cap = plane.config.settings.limits.request_body if endpoint.generation else 0
+        cap = self._config.settings.limits.request_body if endpoint.generation else 0
         if 0 < cap < length:
             raise RefusedError(answers.too_large(cap))
         body = Body(request, plane.replay, plane.watch, expects=scan.expect, limit=cap)
         return Asked(
-            request.method, route, endpoint, placed, scan, way.heads, length, body, key=way.key, wishes=way.wishes
+            request.method,
+            route,
+            endpoint,
+            placed,
+            scan,
+            way.heads,
+            length,
+            body,
+            self._config,
+            key=way.key,
+            wishes=way.wishes,
         )
 
     def _refuse(self, refusal: Refusal) -> None:
@@ -141,6 +160,7 @@ class Exchange:
         if relay.started:
             relay.break_off(b"")
             return
+        relay.close = relay.close or self._request.connection.ending
         if refusal.status in CLOSING or not self._request.payload.is_eof():
             relay.close = True
         if way is not None and way.endpoint is not None:
@@ -162,8 +182,13 @@ class Exchange:
 
     def _stop_visibly(self) -> None:
         """Where the process ends while the client is still there, its answer must not look whole."""
-        if self._relay.started and not self._relay.ended:
-            self._relay.break_off(b"")
+        relay, way, over = self._relay, self._way, self._plane.over
+        if not relay.started:
+            if over and way is not None and way.wishes.errand is None:
+                relay.close = True
+                self._refuse(OVER)
+        elif not relay.ended:
+            relay.break_off(b"" if self._dispatch is None or not over else self._dispatch.last_words(OVER))
 
     def _end(self) -> None:
         """Give back what the exchange holds, and tell the recorder what the client got."""

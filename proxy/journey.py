@@ -57,7 +57,7 @@ class Journey:
 
     def __init__(self, plane: DataPlane, request: Request, relay: Relay, asked: Asked) -> None:
         provider, peek = asked.route.provider, asked.peek
-        limits = plane.config.timeouts(provider.name, peek.model)
+        limits = asked.config.timeouts(provider.name, peek.model)
         due = relay.began_at + (limits.stream_total if peek.stream else limits.total)
         deadline, errand = asked.wishes.deadline, asked.wishes.errand
         if errand is not None:
@@ -118,7 +118,7 @@ class Journey:
             return self._sent_by_us(self._asked.wishes.errand, now)
         registry.budget(name).request(now)
         if (
-            (name, model) in plane.config.stand_ins
+            (name, model) in self._asked.config.stand_ins
             and registry.ill(name, model, now)
             and not registry.turn(name, model)
         ):
@@ -155,7 +155,7 @@ class Journey:
         plane, step = self._plane, self._step
         now = plane.watch.now()
         left = self._held_off(step, now)
-        if left is not None and left <= plane.config.settings.retries.max_wait and self._fits(now, left):
+        if left is not None and left <= self._asked.config.settings.retries.max_wait and self._fits(now, left):
             await asyncio.sleep(left)
             now = plane.watch.now()
         found = self._enter(step, now)
@@ -166,7 +166,7 @@ class Journey:
             Candidate(name, model, found, plane.registry.standing(name, model, now)),
             *self._others(now, self._wanted),
         ]
-        if plane.config.settings.routing.when_all_open is AllOpen.TRY and found.kind in OPEN:
+        if self._asked.config.settings.routing.when_all_open is AllOpen.TRY and found.kind in OPEN:
             way = self._force(shut, now)
             if way is not None:
                 return way
@@ -195,7 +195,7 @@ class Journey:
         if attempt.ending is None or not self._may_repeat(attempt, attempt.ending):
             return None
         self._wanted = self._wanted_after(verdict)
-        for move in moves(verdict, attempt.ending, self._plane.config.settings.retries.on_rate_limit):
+        for move in moves(verdict, attempt.ending, self._asked.config.settings.retries.on_rate_limit):
             if move is Move.OTHER:
                 way = self._fail_over(verdict)
             elif move is Move.SAME:
@@ -229,7 +229,7 @@ class Journey:
         """The same target again, when its hold-off is over."""
         step, now = self._step, self._plane.watch.now()
         left = self._held_off(step, now)
-        if left is None or left > self._plane.config.settings.retries.max_wait:
+        if left is None or left > self._asked.config.settings.retries.max_wait:
             return None
         if not self._fits(now, left) or not self._spend(now):
             return None
@@ -247,7 +247,7 @@ class Journey:
         if not self._may_repeat(attempt, Ending.COMPLETE):
             return False
         verdict = judge(attempt.facts())
-        retries, now = self._plane.config.settings.retries, self._plane.watch.now()
+        retries, now = self._asked.config.settings.retries, self._plane.watch.now()
         possible = moves(verdict, Ending.COMPLETE, retries.on_rate_limit)
         if Move.OTHER in possible and self._could_fail_over(self._wanted_after(verdict), now):
             return True
@@ -259,7 +259,7 @@ class Journey:
 
     def others_admit(self) -> bool:
         """Whether another target would take the request if the attempt under way came to nothing."""
-        if self.dispatch.attempts >= self._plane.config.settings.retries.max_attempts:
+        if self.dispatch.attempts >= self._asked.config.settings.retries.max_attempts:
             return False
         return self._asked.replayable() and self._could_fail_over(self._wanted, self._plane.watch.now())
 
@@ -274,7 +274,7 @@ class Journey:
     def _wanted_after(self, verdict: Verdict) -> Wanted:
         """What is asked of further targets if the attempt at hand ends so."""
         name, model = self._step.provider.name, self._step.model
-        return self._wanted.after(verdict.retry, name, self._plane.config.windows.get((name, model)))
+        return self._wanted.after(verdict.retry, name, self._asked.config.windows.get((name, model)))
 
     # -- questions and small steps ---------------------------------------------------------------------------------
 
@@ -283,7 +283,7 @@ class Journey:
         asked, reply = self._asked, attempt.reply
         if asked.wishes.errand is not None or self._relay.started:
             return False
-        if self.dispatch.attempts >= self._plane.config.settings.retries.max_attempts:
+        if self.dispatch.attempts >= self._asked.config.settings.retries.max_attempts:
             return False
         status = reply.status if reply is not None else None
         return asked.body.whole and repeatable(asked.endpoint, asked.peek.background, ending, status)
@@ -324,7 +324,7 @@ class Journey:
     def _others(self, now: float, wanted: Wanted) -> list[Candidate]:
         """The other targets, admitted or not, that may be asked after the attempts so far."""
         name, model = self._asked.route.provider.name, self._asked.peek.model
-        if (name, model) not in self._plane.config.stand_ins:
+        if (name, model) not in self._asked.config.stand_ins:
             return []
         return self._stood_in().candidates(now, self._tried, wanted)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
 import time
@@ -90,15 +89,33 @@ class DataPlane:
         self.errands: dict[bytes, Errand] = {}
         """Probes that are out, by their words."""
         self.in_flight = 0
-        self.draining = False
-        self.idle = asyncio.Event()
-        """Set when the last exchange ended while draining."""
+        self.over = False
+        """Whether the time to drain is over, and what is under way is being ended."""
         self._numbers = itertools.count(1)
         self.sure: dict[str, float] = {}
         """Until when nobody need be told that a provider accepts the key configured for it."""
         self._said: dict[str, float] = {}
         self.watch.every(self.server.look_for_leaving)
         self.watch.every(lambda now: pools.expire(loop.time()))
+
+    def adopt(self, config: Config, recorder: Recorder) -> None:
+        """Serve what begins from now on by another configuration; what is under way goes on by its own.
+
+        What connections remember of their last head belongs to the one before.
+        """
+        self.config = config
+        self.recorder = recorder
+        self.replay.limit = config.settings.limits.replay_total
+        self.sure.clear()
+        self.server.forget_ways()
+        known = [way for one in config.providers.values() for way in (one, one.queue) if way is not None]
+        origins = ((one.origin, one.list_origin) for one in known)
+        self.pools.adopt({origin for pair in origins for origin in pair if origin is not None})
+
+    @property
+    def draining(self) -> bool:
+        """Whether the process is on its way to its end."""
+        return self.server.draining
 
     def say_seldom(self, what: str, now: float) -> None:
         """Log a warning that may apply to every request, once in a while."""
@@ -120,15 +137,5 @@ class DataPlane:
     def ended(self, answer: Answer | None) -> None:
         """One exchange is over, and this is what its client got; None for a probe, which has no client."""
         self.in_flight -= 1
-        if self.draining and not self.in_flight:
-            self.idle.set()
         if answer is not None:
             self.recorder.answer(answer)
-
-    async def drain(self, limit: float) -> int:
-        """Have answers close their connections, wait `limit` seconds for exchanges to end; returns how many did not."""
-        self.draining = True
-        if self.in_flight:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.idle.wait(), limit)
-        return self.in_flight

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
 from proxy.connect import UnreachableError
@@ -31,6 +32,8 @@ class Pool:
     def __init__(self, origin: Origin, connector: Connector, loop: asyncio.AbstractEventLoop) -> None:
         self.origin = origin
         self.connecting = 0
+        self.wanted = True
+        """Whether the configuration still leads here: else connections close as they come back."""
         self._connector = connector
         self._loop = loop
         self._idle: list[Upstream] = []
@@ -80,6 +83,9 @@ class Pool:
 
     def release(self, connection: Upstream) -> None:
         """Take `connection` back as idle."""
+        if not self.wanted:
+            connection.abort()
+            return
         connection.idle_since = self._loop.time()
         self._idle.append(connection)
         self._wake()
@@ -96,6 +102,18 @@ class Pool:
         idle = self._idle
         while idle and now - idle[0].idle_since > IDLE_EXPIRY:
             idle.pop(0).abort()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing left of it."""
+        return not (self._open or self.connecting or self._waiters)
+
+    def want(self, wanted: bool) -> None:
+        """Say whether the configuration leads here; if not, idle connections close."""
+        self.wanted = wanted
+        if not wanted:
+            for connection in list(self._idle):
+                connection.abort()
 
     def close(self) -> None:
         """Close every connection, used or not."""
@@ -144,18 +162,28 @@ class Pools:
         self._connector = connector
         self._loop = loop
         self._pools: dict[Origin, Pool] = {}
+        self._origins: Collection[Origin] | None = None
 
     def of(self, origin: Origin) -> Pool:
         """The pool of `origin`, made at its first use."""
         pool = self._pools.get(origin)
         if pool is None:
             pool = self._pools[origin] = Pool(origin, self._connector, self._loop)
+            pool.wanted = self._origins is None or origin in self._origins
         return pool
+
+    def adopt(self, origins: Collection[Origin]) -> None:
+        """Keep connections to these origins from now on; to others, while they are in use."""
+        self._origins = origins
+        for origin, pool in self._pools.items():
+            pool.want(origin in origins)
 
     def expire(self, now: float) -> None:
         """Close what has been idle for too long, everywhere."""
-        for pool in self._pools.values():
+        for pool in list(self._pools.values()):
             pool.expire(now)
+            if not pool.wanted and pool.empty:
+                del self._pools[pool.origin]
 
     def close(self) -> None:
         """Close every connection."""

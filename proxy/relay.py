@@ -115,6 +115,7 @@ class Relay:
             self._delimited = self._version10
             self._chunked = not self._version10
             self.close = self.close or self._delimited
+        self.close = self.close or self._connection.ending
         extra = self.label + timing(now - self.began_at, upstream + self.spent)
         self._head = reply.render(extra=extra, close=self.close, version10=self._version10)
 

@@ -28,6 +28,8 @@ class Server(web.Server):
         )
         self.stalled: set[ClientConnection] = set()
         """Connections from which nothing is read at the moment."""
+        self.draining = False
+        """Whether answers that begin are the last on their connections."""
 
     def __call__(self) -> ClientConnection:
         """A protocol for a new connection.
@@ -47,6 +49,24 @@ class Server(web.Server):
             read_bufsize=READ_SIZE,
             auto_decompress=False,
         )
+
+    def forget_ways(self) -> None:
+        """Have every connection work out anew what its next head decides."""
+        for connection in self._clients():
+            connection.known = None
+
+    def let_go(self) -> int:
+        """Close the connections on which nothing is asked; returns how many there still are."""
+        return sum(not connection.let_go_of() for connection in self._clients())
+
+    async def stop_all(self, limit: float) -> None:
+        """End what is under way on all connections, and wait at most `limit` seconds for the words it has to say."""
+        tasks = [task for connection in self._clients() if (task := connection.stop()) is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=limit)
+
+    def _clients(self) -> list[ClientConnection]:
+        return [connection for connection in self.connections if isinstance(connection, ClientConnection)]
 
     def look_for_leaving(self, now: float) -> None:
         """Find clients that left while nothing was read from them; called twice a second."""

@@ -1,10 +1,15 @@
-"""What asyncio's transports do not say or do: whether a peer has left that is not read, and an end by RST."""
+"""What asyncio's transports do not say or do: whether a peer left that is not read, an end by RST, bounds for TLS."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 import socket
+from typing import Final
+
+BUFFERED: Final = 64 * 1024
+"""Bytes that may wait in a transport, each way, before its producer is told to stop."""
 
 
 def hung_up(sock: socket.socket | None) -> bool:
@@ -16,9 +21,31 @@ def hung_up(sock: socket.socket | None) -> bool:
     return bool(poll.poll(0))
 
 
+def has_come(sock: socket.socket | None) -> bool:
+    """Whether bytes of the peer wait to be read, its end not among them."""
+    if sock is None or sock.fileno() < 0:
+        return False
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN)
+    if not poll.poll(0):
+        return False
+    with socket.socket(fileno=os.dup(sock.fileno())) as own:  # the loop's sockets do not give their bytes away
+        try:
+            return bool(own.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except OSError:
+            return False
+
+
 def reset(transport: asyncio.Transport) -> None:
     """End a connection so that the peer cannot take it for a clean end: RST instead of FIN."""
     sock = transport.get_extra_info("socket")
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
     transport.abort()
+
+
+def bounded(transport: asyncio.BaseTransport) -> None:
+    """Bound what waits in a TLS transport as plain ones are bounded; uvloop's own limits are 512 KiB and 256 KiB."""
+    if transport.get_extra_info("ssl_object") is not None:
+        transport.set_write_buffer_limits(high=BUFFERED)  # type: ignore[attr-defined]
+        transport.set_read_buffer_limits(high=BUFFERED)  # type: ignore[attr-defined]

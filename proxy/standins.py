@@ -32,7 +32,7 @@ class StandIns:
 
     def candidates(self, now: float, tried: Collection[Key], wanted: Wanted) -> list[Candidate]:
         """The targets that may still be asked, admitted or not, in file order."""
-        registry, windows = self._plane.registry, self._plane.config.windows
+        registry, windows = self._plane.registry, self._asked.config.windows
         found = []
         for target in self._all():
             here = (target.provider, target.model)
@@ -44,7 +44,7 @@ class StandIns:
 
     def enter(self, candidates: list[Candidate], now: float, lease: float) -> tuple[Step, Permit] | None:
         """The best of them that takes the request, with leave to call it."""
-        for candidate in ranked(candidates, self._plane.config.settings.routing.strategy):
+        for candidate in ranked(candidates, self._asked.config.settings.routing.strategy):
             step = self.step(candidate)
             if step is None:
                 continue
@@ -55,7 +55,7 @@ class StandIns:
 
     def step(self, candidate: Candidate) -> Step | None:
         """The request made ready for a target; None when it cannot go there."""
-        config = self._plane.config
+        config = self._asked.config
         provider = config.providers[candidate.provider]
         rewritten = rewrite(self._asked, provider, candidate.model, config)
         if rewritten is None:
@@ -65,7 +65,7 @@ class StandIns:
 
     def _all(self) -> tuple[Target, ...]:
         if self._targets is None:
-            asked, config = self._asked, self._plane.config
+            asked, config = self._asked, self._asked.config
             targets = config.stand_ins.get((asked.route.provider.name, asked.peek.model), ())
             stays = not config.settings.routing.enabled or asked.wishes.stay
             self._targets = () if not targets or stays or pins(asked) else self._able(targets)
@@ -73,7 +73,7 @@ class StandIns:
 
     def _able(self, targets: tuple[Target, ...]) -> tuple[Target, ...]:
         """Those that the request can be rewritten for: what speaks against one of them will not change meanwhile."""
-        config = self._plane.config
+        config = self._asked.config
         return tuple(
             target
             for target in targets
@@ -84,4 +84,4 @@ class StandIns:
         """The fingerprint of the credential that goes along to a provider."""
         if provider == self._asked.route.provider.name:
             return self._asked.key
-        return credentials.key_of(self._plane.config.providers[provider])
+        return credentials.key_of(self._asked.config.providers[provider])

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from config.hosts import allowed_host, foreign_origin
 from proxy import credentials, headers
@@ -141,6 +141,10 @@ def _route(way: Way, path: str, method: str, config: Config, errands: Mapping[by
     way.placed = placed
     way.key = credentials.fingerprint(way.scan, placed)
     way.wishes = wishes(way.scan, errands)
+    errand = way.wishes.errand
+    if errand is not None and errand.at is not None:
+        way.route = structs.replace(found, provider=errand.at)
+        way.placed = credentials.credential(way.scan, found.target, errand.at, way.endpoint, config)
 
 
 def spends_for_a_page(scan: Scan, config: Config) -> bool:

@@ -20,6 +20,7 @@ LONGEST = (
     "test_fleet_trouble",
     "test_fleet_trials",
     "test_store_kill",
+    "test_drain",
 )
 """Files whose tests take their time by nature: begun last, they would leave the other workers idle at the end."""
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from config.kinds import shortened
+from config.problems import shortened
 from healthapi.views.text import clean
 
 SICK: Final = 80.0

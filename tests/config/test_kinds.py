@@ -4,7 +4,8 @@ import enum
 
 import pytest
 
-from config.kinds import BOOL, SECRET, Kind, choice, duration, header_name, number, shortened, size, text
+from config.kinds import BOOL, SECRET, Kind, choice, duration, header_name, number, size, text
+from config.problems import shortened
 
 
 class Word(enum.StrEnum):

@@ -74,6 +74,26 @@ def test_who_is_probed(config: Config, provider: str, model: str, probed: bool) 
     assert config.probed(provider, model) is probed
 
 
+@pytest.mark.parametrize(
+    ("provider", "pause", "again"),
+    [
+        ("groq", "1s", 300 - 1 - 60),
+        ("groq", "30s", 300 - 30 - 60),
+        ("groq", "2m", 150),
+        ("openai", "1s", 30),
+        ("slow", "1s", 600 - 90 - 60),
+        ("gone", "1s", 300 - 1 - 60),
+    ],
+)
+def test_what_fails_is_due_again_as_much_sooner_as_a_round_and_its_pause_last(
+    provider: str, pause: str, again: float
+) -> None:
+    """In no case sooner than after half of the time."""
+    slow = '  slow: {base_url: "http://127.0.0.1", probes: {failing: 10m, pause: 90s}}\ntiers:'
+    text = TEXT.replace("pause: 1s}", f"pause: {pause}}}").replace("tiers:", slow, 1)
+    assert load_text(text, {}).again(provider) == again
+
+
 def test_a_provider_beats_the_catalog_and_the_catalog_all(config: Config) -> None:
     openai, openrouter = config.providers["openai"].probes, config.providers["openrouter"].probes
     assert (openai.models_per_minute, openai.failing, openai.pause) == (2, 60, 1)

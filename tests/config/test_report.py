@@ -17,7 +17,12 @@ def test_the_data() -> None:
     found = report(load_text(TEXT, {"GROQ_API_KEY": "sk-verysecret", "GOOGLE_ACCESS_TOKEN": "x"}))
     assert [(row.provider, row.base_url, row.credential, row.missing) for row in found.providers] == [
         ("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", ()),
-        ("google-vertex", "https://unset.invalid/v1", "GOOGLE_ACCESS_TOKEN", ("GOOGLE_VERTEX_LOCATION",)),
+        (
+            "google-vertex",
+            "https://${GOOGLE_VERTEX_LOCATION}-aiplatform.googleapis.com/v1",
+            "GOOGLE_ACCESS_TOKEN",
+            ("GOOGLE_VERTEX_LOCATION",),
+        ),
         ("lab", "http://127.0.0.1:8000/v1", "none needed", ()),
     ]
     assert [

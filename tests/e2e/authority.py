@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import ssl
+import warnings
 from pathlib import Path
 
 from cryptography import x509
@@ -31,7 +32,7 @@ class Authority:
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, days: int = 1) -> x509.CertificateBuilder:
         now = datetime.datetime.now(datetime.UTC)
         return (
             x509.CertificateBuilder()
@@ -40,31 +41,56 @@ class Authority:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - DAY)
-            .not_valid_after(now + DAY)
+            .not_valid_after(now + days * DAY)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
 
     def server(self, *names: str, expired: bool = False) -> ssl.SSLContext:
         """A server's context with a certificate for `names` (DNS names or addresses)."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.issue(*names, expired=expired))
+        return context
+
+    def issue(
+        self,
+        *names: str,
+        expired: bool = False,
+        days: int = 1,
+        purpose: x509.ObjectIdentifier | None = None,
+        password: bytes | None = None,
+    ) -> Path:
+        """A file with a certificate for `names` and its key, encrypted where there is a `password`."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
-        builder = self._builder(subject, key).add_extension(
+        builder = self._builder(subject, key, days).add_extension(
             x509.SubjectAlternativeName([_general(name) for name in names]), critical=False
         )
         builder = builder.add_extension(_usage(signs=False), critical=True)
+        if purpose is not None:
+            builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
         if expired:
             builder._not_valid_after = builder._not_valid_before + DAY / 2  # type: ignore[operator]
         made = builder.sign(self._key, hashes.SHA256())
         path = self._folder / f"{made.serial_number:x}.pem"
+        secrecy = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
         path.write_bytes(
             made.public_bytes(serialization.Encoding.PEM)
-            + key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
+            + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, secrecy)
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
+        return path
+
+    def client(self, *, certificate: Path | None = None, version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
+        """A client's context that trusts this authority, with a certificate of its own or one version of TLS."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(self.file)
+        if certificate is not None:
+            context.load_cert_chain(certificate)
+        if version is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # of versions that are to be refused
+                context.minimum_version = context.maximum_version = version
+                context.set_ciphers("DEFAULT@SECLEVEL=0")
         return context
 
 

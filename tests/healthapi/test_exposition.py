@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from breaker.latency import BOUNDS
 from breaker.outcome import NO_MODEL, Blame, Kind, Neutral, Status
+from config.watched import WatchedFiles
 from healthapi.accountmetrics import AccountFigures
 from healthapi.alerting import Alerting
 from healthapi.exposition import STATES, Snapshot, render, take
@@ -32,12 +33,13 @@ ACCOUNTS = (
 SPENT = SpendReport("2026-01-01", 3, 30, 10, 20, True, {"groq": ProviderSpend(3, 30, 5, 100, False)})
 PROBED = Probed({("groq", "success"): 3, ("groq", "capped"): 1}, {"groq": 30}, SPENT)
 ALERTS = Alerting({("health", "warning"): 1}, {("ops", "delivered"): 2}, 87.5)
+FILES = (WatchedFiles("tls", None, 1_767_225_600.0), WatchedFiles("ca_bundle /lab.pem", "it is gone"))
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
 def told(world: World) -> Snapshot:
     made = take(world.metrics, world.registry, world.keeper, world.monotonic, sla={"groq": STANDING}, accounts=ACCOUNTS)
-    return replace(made, alerts=ALERTS, probed=PROBED)
+    return replace(made, alerts=ALERTS, probed=PROBED, files=FILES)
 
 
 def scrape(world: World, accept: str = "") -> str:
@@ -256,6 +258,11 @@ def test_any_accept_header_gets_metrics(world: World, accept: str) -> None:
     body, content_type = render(told(world), accept)
     assert b"detour_requests" in body
     assert content_type.isascii()
+
+
+def test_files_of_tls(world: World) -> None:
+    assert values(world, "detour_tls_files_refused") == {("tls",): 0, ("ca_bundle /lab.pem",): 1}
+    assert values(world, "detour_tls_certificate_expiry_timestamp_seconds") == {("tls",): 1_767_225_600.0}
 
 
 def test_no_credential_appears(world: World) -> None:

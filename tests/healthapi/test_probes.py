@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from config.watched import WatchedFiles
 from healthapi import probes
 from healthapi.admin import Admin, Call
 from healthapi.keeper import Keeper
@@ -67,6 +68,29 @@ async def test_what_is_looked_at() -> None:
     assert told["traffic"] == {"ok": True, "required": True, "detail": "taken"}
     assert told["store"] == {"ok": True, "required": False, "detail": "ok"}
     assert told["event_loop"] == {"ok": True, "required": False, "detail": "at most 0 ms late in the last minute"}
+
+
+async def test_files_of_tls_are_told_and_never_make_it_unready() -> None:
+    world = World()
+    day = 86_400.0
+    files = [
+        WatchedFiles("tls", None, world.now + day),
+        WatchedFiles("admin.tls", None, world.now - day),
+        WatchedFiles("ca_bundle /lab.pem"),
+        WatchedFiles("ca_bundle /old.pem", "cannot read /old.pem"),
+    ]
+    told = await checks(world, files=files)
+    assert {name: told[name]["ok"] for name in told if name.startswith("files ")} == {
+        "files tls": True,
+        "files admin.tls": False,
+        "files ca_bundle /lab.pem": True,
+        "files ca_bundle /old.pem": False,
+    }
+    assert not any(told[name]["required"] for name in told if name.startswith("files "))
+    assert told["files tls"]["detail"].startswith("the certificate expires at ")
+    assert told["files admin.tls"]["detail"].startswith("the certificate expired at ")
+    assert told["files ca_bundle /old.pem"]["detail"] == "changed, and not taken over: cannot read /old.pem"
+    assert (await readyz(world.admin(files=files)))[0] == 200
 
 
 class Troubled(Keeper):

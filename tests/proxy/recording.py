@@ -35,6 +35,9 @@ class Transport(asyncio.Transport):
     def resume_reading(self) -> None:
         self.reading = True
 
+    def is_reading(self) -> bool:
+        return self.reading
+
     def close(self) -> None:
         self.ending = self.ending or "closed"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import gc
 import importlib.metadata
 import logging
@@ -14,10 +13,9 @@ from collections.abc import Iterator
 import pytest
 
 from breaker.outcome import SUCCESS, Outcome
-from config.address import Listen
 from config.effective import Config
 from config.load import load_text
-from proxy import app, server
+from proxy import app, listeners, server
 from proxy.access import AccessLog
 
 KEYS = {"OPENAI_API_KEY": "own-secret"}
@@ -33,101 +31,6 @@ def taken() -> Iterator[int]:
         sock.bind(("127.0.0.1", 0))
         sock.listen()
         yield sock.getsockname()[1]
-
-
-def closed(sockets: list[socket.socket]) -> list[tuple[int, str, int]]:
-    """(family, host, port) of bound sockets, which are closed."""
-    found = [(int(sock.family), *sock.getsockname()[:2]) for sock in sockets]
-    for sock in sockets:
-        assert sock.gettimeout() == 0.0
-        sock.close()
-    return found
-
-
-# -- listening --------------------------------------------------------------------------------------------------------
-
-
-def test_one_address() -> None:
-    ((family, host, port),) = closed(app._bind("listen", Listen("127.0.0.1", 0)))
-    assert (family, host) == (socket.AF_INET, "127.0.0.1")
-    assert port > 0
-
-
-def test_all_addresses_have_one_port() -> None:
-    found = closed(app._bind("listen", Listen("", 0)))
-    assert {host for _, host, _ in found} <= {"0.0.0.0", "::"}
-    assert len({port for _, _, port in found}) == 1
-
-
-def test_a_name_stands_for_its_addresses() -> None:
-    assert {host for _, host, _ in closed(app._bind("listen", Listen("localhost", 0)))} <= {"127.0.0.1", "::1"}
-
-
-@pytest.mark.parametrize(("key", "flag"), [("listen", "--listen"), ("admin.listen", "--admin-listen")])
-def test_a_port_that_is_taken(taken: int, key: str, flag: str) -> None:
-    with pytest.raises(app.CannotStartError) as caught:
-        app._bind(key, Listen("127.0.0.1", taken))
-    text = str(caught.value)
-    assert text.startswith(f"{key}: cannot listen on 127.0.0.1:{taken}: ")
-    assert text.endswith(f"(choose another with {flag} or `{key}` in the file)")
-
-
-def test_a_name_that_is_none() -> None:
-    with pytest.raises(app.CannotStartError, match="listen: no such name:1 cannot be resolved: "):
-        app._bind("listen", Listen("no such name", 1))
-
-
-def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[int, tuple[object, ...]]) -> None:
-    found = [(family, socket.SOCK_STREAM, 6, "", address) for family, address in addresses]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: found)
-
-
-def test_nothing_stays_bound_when_one_address_cannot_be_had(monkeypatch: pytest.MonkeyPatch, taken: int) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.2", 0))
-        port = probe.getsockname()[1]
-    resolving(monkeypatch, (socket.AF_INET, ("127.0.0.2", port)), (socket.AF_INET, ("192.0.2.1", port)))
-    with pytest.raises(app.CannotStartError, match="cannot listen"):
-        app._bind("listen", Listen("two.test", port))
-    with socket.socket() as again:
-        again.bind(("127.0.0.2", port))
-
-
-def test_a_machine_without_version_6_listens_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    class NoVersion6(socket.socket):
-        def bind(self, address: object) -> None:
-            if self.family == socket.AF_INET6:
-                raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
-            super().bind(address)  # type: ignore[arg-type]
-
-    resolving(monkeypatch, (socket.AF_INET, ("127.0.0.1", 0)), (socket.AF_INET6, ("::1", 0, 0, 0)))
-    monkeypatch.setattr(socket, "socket", NoVersion6)
-    assert [host for _, host, _ in closed(app._bind("listen", Listen("localhost", 0)))] == ["127.0.0.1"]
-    resolving(monkeypatch, (socket.AF_INET6, ("::1", 0, 0, 0)))
-    with pytest.raises(app.CannotStartError, match="Cannot assign requested address"):
-        app._bind("listen", Listen("::1", 0))
-
-
-class Named(socket.socket):
-    name: tuple[object, ...] = ()
-
-    def getsockname(self) -> tuple[object, ...]:
-        return self.name
-
-
-@pytest.mark.parametrize(
-    ("name", "url"),
-    [
-        (("127.0.0.1", 80), "http://127.0.0.1:80"),
-        (("0.0.0.0", 80), "http://localhost:80"),
-        (("::", 80, 0, 0), "http://localhost:80"),
-        (("::1", 80, 0, 0), "http://[::1]:80"),
-    ],
-)
-def test_urls(name: tuple[object, ...], url: str) -> None:
-    with Named() as sock:
-        sock.name = name
-        assert app._url(sock) == url
 
 
 def test_banner() -> None:
@@ -148,11 +51,11 @@ def test_a_person_gets_a_banner_and_a_machine_a_line(
         made._announce(one, two)
         (record,) = caplog.records
         assert record.getMessage() == "serving"
-        assert (vars(record)["proxy"], vars(record)["admin"]) == (app._url(one), app._url(two))
+        assert (vars(record)["proxy"], vars(record)["admin"]) == (listeners.url(one), listeners.url(two))
         monkeypatch.setattr("sys.stderr.isatty", lambda: True)
         made._announce(one, two)
         assert len(caplog.records) == 1
-        assert app._url(one) in capsys.readouterr().err
+        assert listeners.url(one) in capsys.readouterr().err
 
 
 # -- version, parts ---------------------------------------------------------------------------------------------------
@@ -173,7 +76,7 @@ async def test_an_access_log_only_where_asked_for(access: bool) -> None:
     made = app.App(config(f"store: 'memory:'\nlog: {{access: {str(access).lower()}}}\n"))
     made._build(asyncio.get_running_loop())
     assert isinstance(made.plane.recorder, AccessLog) is access
-    assert made._listeners() == {}
+    assert made.parts.admin.listeners() == {}
 
 
 async def test_what_is_odd_about_the_configuration_is_said(caplog: pytest.LogCaptureFixture) -> None:
@@ -188,10 +91,10 @@ async def test_what_is_odd_about_the_configuration_is_said(caplog: pytest.LogCap
 async def test_a_target_beyond_the_bounds_is_forgotten_by_the_store_too() -> None:
     made = app.App(config())
     made._build(asyncio.get_running_loop())
-    made._recorder.attempt(Outcome("openai", "m", SUCCESS, False, 1.0, 0.5, 9.0))
-    assert made.store.get("openai", "m") is not None
-    made._forget("openai", "m")
-    assert made.store.get("openai", "m") is None
+    made.parts.recorder.attempt(Outcome("openai", "m", SUCCESS, False, 1.0, 0.5, 9.0))
+    assert made.parts.store.get("openai", "m") is not None
+    made.parts.forget("openai", "m")
+    assert made.parts.store.get("openai", "m") is None
 
 
 def test_the_collector_is_kept_out_of_the_way() -> None:
@@ -250,7 +153,7 @@ async def test_it_serves_until_it_is_told_to_stop(
     urls: dict[str, str] = {}
 
     def announce(proxy: socket.socket, admin: socket.socket) -> None:
-        urls.update(proxy=app._url(proxy), admin=app._url(admin))
+        urls.update(proxy=listeners.url(proxy), admin=listeners.url(admin))
         announced.set_result(None)
 
     monkeypatch.setattr(made, "_announce", announce)

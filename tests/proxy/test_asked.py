@@ -38,7 +38,8 @@ class Asker:
     ],
 )
 async def test_replayable(endpoint: Endpoint, background: bool, whole: bool, again: bool) -> None:
-    found = route("/openai/v1/x", load_text(None, {}))
+    config = load_text(None, {})
+    found = route("/openai/v1/x", config)
     assert isinstance(found, Route)
     asker = Asker()
     watch = Watch(asyncio.get_running_loop())
@@ -48,5 +49,5 @@ async def test_replayable(endpoint: Endpoint, background: bool, whole: bool, aga
     body.take()
     body.complete = whole
     seen = msgspec.structs.replace(peek(endpoint, "/v1/x", b"", b"{}"), background=background)
-    asked = Asked("POST", found, endpoint, Placement(b"/v1/x"), scan([]), {}, 2, body, seen)
+    asked = Asked("POST", found, endpoint, Placement(b"/v1/x"), scan([]), {}, 2, body, config, seen)
     assert asked.replayable() is again

@@ -61,6 +61,7 @@ class Client:
         self.transport = Transport()
         self.writing_paused = False
         self.flow: Any = None
+        self.ending = False
 
 
 class Try:

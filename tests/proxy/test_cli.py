@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from config.effective import Config
+from config.source import Source
 from proxy import app, cli, log
 
 
@@ -33,7 +34,8 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """What `serve` was given; it ends with status 7."""
     found: list[Config] = []
 
-    def run(config: Config) -> int:
+    def run(config: Config, source: Source) -> int:
+        assert source.load() == config
         found.append(config)
         return 7
 

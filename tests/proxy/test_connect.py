@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from config.effective import Origin
-from proxy.connect import Connector, ConnectTimeoutError, UnreachableError, tls_context
+from proxy.certificates import client_context
+from proxy.connect import Connector, ConnectTimeoutError, UnreachableError
 from tests.e2e.authority import Authority
 
 AUTHORITY = Authority(Path(tempfile.mkdtemp(prefix="detour-tests-")), "local")
@@ -37,9 +38,7 @@ def server_context() -> ssl.SSLContext:
 
 
 def trusting() -> ssl.SSLContext:
-    context = tls_context()
-    context.load_verify_locations(AUTHORITY.file)
-    return context
+    return client_context(str(AUTHORITY.file))
 
 
 async def listening(context: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> asyncio.Server:
@@ -73,7 +72,8 @@ def closed_port() -> int:
 
 
 async def reach(origin: Origin, *, limit: float = 5.0, tls: ssl.SSLContext | None = None) -> asyncio.Transport:
-    made = await Connector(asyncio.get_running_loop(), tls).open(origin, Client, limit)
+    context = tls or client_context()
+    made = await Connector(asyncio.get_running_loop(), lambda bundle: context).open(origin, Client, limit)
     assert made.transport is not None
     return made.transport
 

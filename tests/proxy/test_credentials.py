@@ -490,6 +490,12 @@ def test_who_does_not_show_it_may_not(raw: list[Pair]) -> None:
     assert all(may_spend(scan(raw), b"/v1/x", config(listen)) for listen in (OPEN, LOOPBACK, BOTH))
 
 
+def test_a_client_certificate_that_nobody_gets_in_without_is_a_proof() -> None:
+    text = "listen: 0.0.0.0:0\nclient_token: the-token\ntls: {cert: a.pem%s}\n"
+    assert may_spend(scan([BEARER]), b"/v1/x", config(text % ", client_ca: b.pem"))
+    assert not may_spend(scan([BEARER]), b"/v1/x", config(text % ""))
+
+
 # -- properties -------------------------------------------------------------------------------------------------------
 
 names = st.sampled_from([b"Authorization", b"x-api-key", b"X-Goog-Api-Key", b"api-key", b"X", b"x-detour-token"])

@@ -29,33 +29,9 @@ async def test_requests_have_names_of_their_own() -> None:
     assert made.replay.limit == 2**20
 
 
-async def test_draining_waits_for_the_last_exchange() -> None:
+async def test_an_end_is_told_and_no_end_of_a_probe() -> None:
     made, kept = plane()
     made.in_flight = 2
-    draining = asyncio.create_task(made.drain(5.0))
-    await asyncio.sleep(0)
-    assert made.draining
     made.ended(ANSWER)
-    await asyncio.sleep(0)
-    assert not draining.done()
-    made.ended(ANSWER)
-    assert await draining == 0
-    assert kept.answers == [ANSWER, ANSWER]
-
-
-async def test_an_end_before_draining_is_not_the_last() -> None:
-    made, _ = plane()
-    made.in_flight = 1
-    made.ended(ANSWER)
-    assert (made.in_flight, made.idle.is_set()) == (0, False)
-
-
-async def test_draining_nothing_takes_no_time() -> None:
-    made, _ = plane()
-    assert await made.drain(100.0) == 0
-
-
-async def test_draining_has_an_end() -> None:
-    made, _ = plane()
-    made.in_flight = 3
-    assert await made.drain(0.01) == 3
+    made.ended(None)
+    assert (made.in_flight, kept.answers) == (0, [ANSWER])

@@ -340,3 +340,28 @@ async def test_pools_by_origin(provider: Provider) -> None:
     await until(lambda: pools.counts()["idle"] == 0)
     pools.close()
     await until(lambda: pools.counts()["active"] == 0)
+
+
+async def test_connections_to_an_origin_that_is_not_wanted_any_more_end_as_they_come_back(provider: Provider) -> None:
+    loop = asyncio.get_running_loop()
+    pools = Pools(Connector(loop), loop)
+    pool = pools.of(provider.origin)
+    idle, used = await pool.connect(LIMIT), await pool.connect(LIMIT)
+    await exchange(idle)
+    pools.adopt(set())
+    await until(lambda: pool.counts() == (0, 1, 0, 0))
+    pools.expire(now())
+    assert pools.of(provider.origin) is pool, "it is in use"
+    assert await exchange(used) == "done"
+    await until(lambda: pool.empty)
+    pools.expire(now())
+    again = pools.of(provider.origin)
+    assert again is not pool
+    assert not again.wanted
+    pools.adopt({provider.origin})
+    assert again.wanted
+    await exchange(await again.connect(LIMIT))
+    assert again.counts() == (1, 0, 0, 0)
+    pools.adopt({provider.origin})
+    assert again.counts() == (1, 0, 0, 0), "one that is wanted still keeps its connections"
+    pools.close()

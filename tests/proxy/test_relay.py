@@ -26,6 +26,7 @@ class Client:
         self.transport = transport
         self.writing_paused = False
         self.flow: Any = None
+        self.ending = False
 
 
 def relay(

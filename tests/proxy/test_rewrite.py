@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import json
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import pytest
@@ -82,8 +83,9 @@ def ask(
     assert way.route is not None
     assert way.endpoint is not None
     assert way.placed is not None
+    held: Any = Held(body, whole=whole)
     asked = Asked(
-        "POST", way.route, way.endpoint, way.placed, way.scan, way.heads, len(body), Held(body, whole=whole)  # type: ignore[arg-type]
+        "POST", way.route, way.endpoint, way.placed, way.scan, way.heads, len(body), held, config(listen)
     )  # fmt: skip
     asked.look()
     return asked

@@ -1,0 +1,222 @@
+"""Everything a process is made of, put together: the data plane, what knows and keeps health, the admin port.
+
+Beside `proxy.app` this is the one file that knows both traffic and health. What is made from the configuration is made
+here in `__init__`, and hears of another one in `adopt`, in one turn of the event loop: no request ever sees half of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypedDict
+
+from msgspec import Struct
+
+from breaker.registry import Registry
+from breaker.transitions import State
+from healthapi import keeping
+from healthapi.admin import Admin
+from healthapi.alerts import opening
+from healthapi.alerts.channels import channels
+from healthapi.alerts.desk import EVERY
+from healthapi.alerts.situation import gather
+from healthapi.app import build as build_admin
+from healthapi.events import EventLog
+from healthapi.keeper import Clock
+from healthapi.keys import KeyLog
+from healthapi.lag import Lag
+from healthapi.memory import MemoryStore
+from healthapi.metrics import Metrics
+from healthapi.offerings import Offerings
+from healthapi.probing import Probing
+from healthapi.recorder import Recorder
+from healthapi.slabook import TICK, SlaBook
+from healthapi.tiers import Tiers
+from proxy.access import AccessLog
+from proxy.certificates import FileError, check
+from proxy.connect import Connector
+from proxy.listeners import CannotStartError
+from proxy.lists import Lists
+from proxy.patrol import Patrol
+from proxy.plane import DataPlane
+from proxy.pool import Pools
+from proxy.tls import Certificates
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Collection, Mapping
+
+    from breaker.transition import Transition
+    from config.effective import Config
+    from config.reloads import Reloads
+    from config.settings import Breakers
+    from healthapi.alerts.channels.contract import Channel
+    from proxy.plane import Recorder as Told
+
+log: Final = logging.getLogger("detour")
+
+
+class Prepared(Struct, frozen=True):
+    """What of a configuration had better be made before it is in force, as that may fail or take time."""
+
+    config: Config
+    channels: Mapping[str, Channel]
+
+
+def prepare(config: Config) -> Prepared:
+    """Make ready for a configuration; needs no event loop.
+
+    Raises:
+        ConfigError: files that it names cannot be used.
+        ValueError: anything else of it cannot; the message says what and why.
+    """
+    check(config, time.time(), running=True)
+    return Prepared(config, channels(config.settings.alerts.channels))
+
+
+class Assembly:
+    """One process without its listeners. Built inside a running loop."""
+
+    def __init__(
+        self,
+        config: Config,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        version: str,
+        instance: str,
+        listeners: Callable[[], Mapping[str, bool]],
+        reloads: Reloads,
+    ) -> None:
+        """Put everything together; nothing is started.
+
+        Raises:
+            CannotStartError: something that is configured cannot be used.
+        """
+        self.config = config
+        self.reloads = reloads
+        self.lag = Lag()
+        self.store = MemoryStore()
+        self.events = EventLog()
+        try:
+            self.certificates = Certificates(config)
+        except FileError as error:
+            raise CannotStartError(str(error)) from error
+        pools = Pools(Connector(loop, self.certificates.client), loop)
+        self.registry = Registry(**_judging(config), on_forget=self.forget, on_transition=self._transition)
+        self.metrics = Metrics(
+            config=config,
+            version=version,
+            instance=instance,
+            lag=self.lag,
+            in_flight=lambda: self.plane.in_flight,
+            connections=pools.counts,
+            open_permits=lambda: self.registry.open_permits,
+        )
+        self.keys = KeyLog(config)
+        self.offers = Offerings(config)
+        self.recorder = Recorder(self.store, self.metrics, self.keys)
+        self.plane = DataPlane(config, self.registry, self._told(config), pools, loop, instance=instance)
+        clock, tiers = Clock(self.plane.watch.now, time.time), Tiers()
+        try:
+            self.keeper = keeping.keeper(
+                config, self.store, self.registry, instance, clock, self.keys, self.offers, tiers, lambda: self.config
+            )
+        except ValueError as error:
+            raise CannotStartError(f"store: {error}") from error
+        read_list = Lists(self.plane).read
+        self.keeper.every(self.offers.pause, partial(self.offers.due, self.keeper, read_list, time.time))
+        try:
+            self.alerts = opening.desk(config, self.keeper, instance, time.time)
+        except ValueError as error:
+            raise CannotStartError(str(error)) from error
+        self.probing = Probing(config, self.keeper, tiers, clock.now, clock.wall, self.offers.delisted)
+        self.probing.start()
+        self.patrol = Patrol(self.plane, self.probing, clock.now)
+        self.sla = SlaBook(config, self.keeper, time.time)
+        self.keeper.every(TICK, self.sla.refresh)
+        self.admin = Admin(
+            config=config,
+            store=self.store,
+            keeper=self.keeper,
+            registry=self.registry,
+            metrics=self.metrics,
+            lag=self.lag,
+            version=version,
+            instance=instance,
+            draining=lambda: self.plane.draining,
+            now=time.time,
+            listeners=listeners,
+            events=self.events,
+            monotonic=self.plane.watch.now,
+            sla=self.sla,
+            alerts=self.alerts,
+            keys=self.keys,
+            offers=self.offers,
+            read_list=read_list,
+            tiers=tiers,
+            probing=self.probing,
+            reloads=reloads,
+            files=self.certificates.states,
+        )
+        self.pages = build_admin(self.admin)
+        self.keeper.every(EVERY, partial(self.alerts.tick, partial(gather, self.admin)))
+
+    def adopt(self, prepared: Prepared) -> None:
+        """Go on with another configuration; to be called on the event loop.
+
+        What is counted, judged, open or held off stays, as far as the configuration still knows what it is about.
+        """
+        config = self.config = self.admin.config = prepared.config
+        self.registry.adopt(self.plane.watch.now(), **_judging(config))
+        self.metrics.adopt(config)
+        self.keys.adopt(config)
+        self.offers.adopt(config)
+        self.probing.adopt(config)
+        self.sla.adopt(config)
+        self.alerts.adopt(config.settings.alerts.rules, prepared.channels)
+        self.patrol.adopt(config)
+        self.certificates.adopt(config)
+        self.plane.adopt(config, self._told(config))
+
+    def forget(self, provider: str, model: str) -> None:
+        """Hear of a target that the registry does not track any more."""
+        self.recorder.forget(provider, model)
+
+    def _told(self, config: Config) -> Told:
+        """Who hears of what becomes of requests."""
+        return AccessLog(self.recorder) if config.settings.log.access else self.recorder
+
+    def _transition(self, moved: Transition) -> None:
+        """Tell the event log, the metrics and the log that a breaker moved."""
+        self.events.add(moved)
+        self.metrics.transition(moved)
+        self.keeper.moved(moved)
+        self.patrol.moved(moved)
+        target = moved.provider if moved.model is None else f"{moved.provider}/{moved.model}"
+        level = logging.WARNING if moved.state is State.OPEN else logging.INFO
+        extra = {"scope": moved.scope, "target": target, "cause": moved.cause, "retry_in": moved.retry_in}
+        log.log(level, "breaker %s: %s", moved.state, moved.reason, extra=extra)
+
+
+class _Judging(TypedDict):
+    """What the registry wants to know of a configuration."""
+
+    tracked: int
+    configured: Collection[tuple[str, str]]
+    breakers: Breakers
+    per_provider: Mapping[str, Breakers]
+    stand_ins: Collection[tuple[str, str]]
+    budget: float
+
+
+def _judging(config: Config) -> _Judging:
+    settings = config.settings
+    return _Judging(
+        tracked=settings.limits.tracked_targets,
+        configured=config.targets,
+        breakers=settings.breakers,
+        per_provider={name: provider.breakers for name, provider in config.providers.items()},
+        stand_ins=config.stand_ins if settings.routing.enabled else (),
+        budget=settings.retries.budget,
+    )
