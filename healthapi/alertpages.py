@@ -19,6 +19,7 @@ from healthapi.alerts.silences import MOST, FullError, Silence
 from healthapi.answer import FOUND, STORED, Answer, Rows, choice, text
 from healthapi.errors import Problem, quoted
 from healthapi.replies import Reply, reply
+from healthapi.store import StoreError
 from healthapi.views.text import clean, iso
 
 LONGEST: Final = 30 * 86400.0
@@ -148,7 +149,11 @@ async def listing(admin: Admin, call: Call) -> Reply:
     desk, now = _desk(admin), admin.now()
     state = call.query.choice("state", tuple(State))
     shown = await desk.shown()
-    await desk.silences.refresh(now)
+    try:
+        await desk.silences.refresh(now)
+    except StoreError:
+        if not shown.here:  # else they are known as last read, and the alerts are here to be told
+            raise
     active, recent = (
         [_row(one, desk, now) for one in alerts if state is None or one.state == state]
         for alerts in (shown.active, shown.past)

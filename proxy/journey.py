@@ -10,6 +10,7 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Final
 
+from breaker import holdoff
 from breaker.health import Health
 from breaker.permit import Permit, Rejection
 from config.words import AllOpen
@@ -201,7 +202,7 @@ class Journey:
             elif move is Move.SAME:
                 way = await self._once_more()
             else:
-                way = await self._wait()
+                way = await self._wait(verdict)
             if way is not None:
                 return way
         return None
@@ -225,10 +226,12 @@ class Journey:
         self._again += ((step.provider.name, step.model),)
         return await self._after(seconds, step)
 
-    async def _wait(self) -> Way | None:
-        """The same target again, when its hold-off is over."""
+    async def _wait(self, verdict: Verdict) -> Way | None:
+        """The same target again, when its hold-off is over; where none is in force, when it would have been."""
         step, now = self._step, self._plane.watch.now()
         left = self._held_off(step, now)
+        if left == 0.0:  # `breakers.mode` is not `enforce`, or the provider said 0
+            left = holdoff.FIRST if verdict.retry_after is None else verdict.retry_after
         if left is None or left > self._asked.config.settings.retries.max_wait:
             return None
         if not self._fits(now, left) or not self._spend(now):

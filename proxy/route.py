@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from proxy.errors import Refusal
+from proxy.mask import mask
 
 if TYPE_CHECKING:
     from config.effective import Config, Provider
@@ -63,10 +64,12 @@ def _unknown(name: str, config: Config) -> Refusal:
         message = "the path must begin with a provider's name, as in /openai/v1/chat/completions"
         return Refusal(404, "unknown_provider", message)
     shown = name if len(name) <= SHOWN else name[:SHOWN] + "…"
-    message = f"no provider is called {shown!a}"
+    message = f"no provider is called {mask(shown)!a}"
     near = config.similar(name)
     if near:
         message += f"; did you mean {' or '.join(near)}?"
+    else:
+        message += ": the path must begin with a provider's name, as in /openai/v1/chat/completions"
     return Refusal(404, "unknown_provider", message)
 
 

@@ -142,3 +142,16 @@ async def silence(one: Sidecar, body: str) -> Any:
         status, _, answer = split(await peer.rest())
     assert status == 200, answer
     return json.loads(answer)
+
+
+async def test_that_the_store_is_away_is_shown_while_it_is(tmp_path: Path) -> None:
+    with redis_server(tmp_path) as redis:
+        async with http_sink() as sink, open_fleet(tmp_path, redis, "") as fleet:
+            first, _ = await join(fleet, sink)
+            redis.kill()
+
+            def shown(found: dict[str, Any]) -> bool:
+                return any(one["rule"] == "store" and one["state"] == "firing" for one in found.get("active", ()))
+
+            await comes(lambda: first.page("/v1/alerts"), shown, TAKES_OVER)
+            redis.start()

@@ -78,6 +78,7 @@ def test_an_unknown_provider_is_answered_with_the_nearest() -> None:
     assert (found.status, found.type) == (404, "unknown_provider")
     assert "'grok'" in found.message
     assert "groq" in found.message.partition("did you mean")[2]
+    assert "/openai/v1/chat/completions" in refused("/v1/chat/completions").message
 
 
 def test_no_name_at_all_is_answered_with_an_example() -> None:
@@ -88,7 +89,7 @@ def test_a_hostile_name_is_shown_short_and_plain() -> None:
     found = refused("/" + "é<\udcff" * 100)
     assert found.message.isascii()
     assert len(found.message) < SHOWN * 10
-    assert found.message.endswith("'")
+    assert "\\u2026': the path must begin with a provider's name" in found.message
 
 
 def test_missing_variables_of_an_address_are_named() -> None:
