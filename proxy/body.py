@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 IDLE: Final = 30.0
 """Seconds between two reads of a request body before the client is told 408 (semantics section 7)."""
 
+TOLD_AGAIN: Final = 1.0
+"""Seconds after which a reader that still waits is told so once more."""
+
 __all__ = ["BadBodyError", "Body", "BodyTimeoutError", "BodyTooLargeError", "ReplayMemory"]
 
 READ_AHEAD: Final = 64 * 1024
@@ -135,7 +138,8 @@ class Body:
 
     def overdue(self, now: float) -> None:
         """The client stopped sending."""
-        self.due = float("inf")
+        # Told again if it is not heard: a reader that the end of a chunk has just woken waits on without looking.
+        self.due = now + TOLD_AGAIN
         self._reader.set_exception(BodyTimeoutError(f"no byte of the request's body came for {IDLE:g} s"))
 
     async def _next(self) -> bytes:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import http_parser
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 
 from proxy import errors
+from proxy.doubts import BLANK, doubtful, ends_with, foreign
 from proxy.request import CLOSE, BadBodyError, BodySpentError, Flow, Handler, Request, Written
-from proxy.sockets import bounded, has_come, hung_up
+from proxy.sockets import bounded, has_come, hung_up, unsent
 
 if TYPE_CHECKING:
     from collections import deque
@@ -49,7 +50,6 @@ METHODS: Final = frozenset(
 """What the parser knows; other tokens are shown to it as POST and put back afterwards."""
 _USUAL: Final = (b"POST ", b"GET ")
 LONGEST_METHOD: Final = 32
-_BLANK: Final = b"\r\n\r\n"
 _TOKEN: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _SPENT: Final = BodySpentError()
 
@@ -58,11 +58,14 @@ class ClientConnection(RequestHandler):
     """One client connection."""
 
     __slots__ = (
+        "_behind",
         "_body",
+        "_doubt",
         "_fresh",
         "_head_bytes",
         "_head_timer",
         "_held",
+        "_last",
         "_odd_method",
         "_server",
         "_stalled",
@@ -81,6 +84,12 @@ class ClientConnection(RequestHandler):
         self.head_size = 0
         """At least the size of the current request's head when it is near the limit, else anything smaller."""
         self._head_bytes = 0
+        self._behind = 0
+        """At least the bytes of the next head that came in the read in which the last request ended."""
+        self._doubt: http_parser.RawRequestMessage | None = None
+        """The last request, where what comes behind it must not be shown to the parser that read it."""
+        self._last = b""
+        """The last bytes that were read since the head of that came."""
         self._head_timer: asyncio.TimerHandle | None = None
         self._held = b""
         self._odd_method = ""
@@ -97,30 +106,71 @@ class ClientConnection(RequestHandler):
             self._fresh = False
             super().data_received(data)
             return
+        if self._doubt is not None and data and self._body.is_eof() and not self._begin_anew(self._doubt):
+            return
         fresh = self._fresh
         if fresh and not (data.startswith(_USUAL) and not self._held):
             data = self._known_method(data)
-        known, size = self._request_count, self._body.total_bytes
+        known, size, between = self._request_count, self._body.total_bytes, self._body.is_eof()
         super().data_received(data)
         new = self._request_count - known
         if new:
             size = 0
             self._head_came(self._messages, new, len(data))
-        elif not data or self._force_close:
-            return
-        elif fresh or self._head_bytes:
-            self._fresh = False
-            self._head_bytes += len(data)
-            self._head_waits()
-            return
+        if self._doubt is not None:
+            self._last = (self._last + data[-len(BLANK) :])[-len(BLANK) :]
+        if not new:
+            if not data or self._force_close or self._close:
+                return
+            if between:
+                self._head_grows(data)
+                return
         body = self._body
         if not body.is_eof():
             self._fresh = False
             return
-        end = len(data)
+        end = self._behind = len(data)
         size = body.total_bytes - size
+        if self._doubt is not None and not self._doubt.chunked:
+            if ends_with(data, size, alone=new == 1, whole=new > 0 and fresh):
+                self._doubt = None
+            else:
+                self.close()
         # The body ended with this read: what it ended in is either all body, or a blank line before the body or behind.
-        self._fresh = end > 0 and (data.endswith(_BLANK, 0, end - size) or size == end or data.endswith(_BLANK))
+        self._fresh = end > 0 and (data.endswith(BLANK, 0, end - size) or size == end or data.endswith(BLANK))
+
+    def _begin_anew(self, doubt: http_parser.RawRequestMessage) -> bool:
+        """Go on with a parser that knows nothing of `doubt`, which is complete; close where more came behind it."""
+        if foreign(doubt) or self._buffer_paused or self._last != BLANK:
+            self.close()
+            return False
+        self._doubt = None
+        self._parser = http_parser.HttpRequestParser(
+            self,
+            self._loop,
+            self._read_bufsize,
+            max_line_size=self.max_line_size,
+            max_field_size=self.max_field_size,
+            max_headers=self.max_headers,
+            payload_exception=RequestPayloadError,
+            auto_decompress=False,
+            max_msg_queue_size=self._max_msg_queue_size,
+        )
+        return True
+
+    def _drop_behind_doubt(self, messages: deque[Any], new: int) -> int:
+        """Drop those of the last `new` messages that came behind a request in doubt; how many of them are left."""
+        if not isinstance(messages[-1][0], http_parser.RawRequestMessage):
+            return new
+        left = 0
+        if self._doubt is None:
+            found = (place for place in range(new) if doubtful(messages[place - new][0]))
+            left = next(found, new - 1) + 1
+        if left < new:
+            for _ in range(new - left):
+                messages.pop()
+            self.close()
+        return left
 
     @property
     def _busy(self) -> bool:
@@ -129,7 +179,7 @@ class ClientConnection(RequestHandler):
 
     def _head_came(self, messages: deque[Any], new: int, size: int) -> None:
         """The last `new` of `messages` came with this read of `size` bytes; the first may have a method put aside."""
-        self.head_size, self._head_bytes = self._head_bytes + size, 0
+        self.head_size, self._head_bytes, self._behind = self._behind + self._head_bytes + size, 0, 0
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
@@ -138,12 +188,18 @@ class ClientConnection(RequestHandler):
             if isinstance(message, http_parser.RawRequestMessage):
                 messages[-new] = (message._replace(method=self._odd_method), payload)
             self._odd_method = ""
+        if (new > 1 or self._doubt is not None) and not self._drop_behind_doubt(messages, new):
+            return
         message, payload = messages[-1]
         if isinstance(message, http_parser.RawRequestMessage):
             self._body = payload
+            self._last = b""
+            self._doubt = message if (message.chunked or message.upgrade) and doubtful(message) else None
         elif not self._body.is_eof():
             # The parse error waits behind the request whose body it is in: tell its reader, who waits for bytes.
-            self._body.set_exception(BadBodyError("the request's body breaks its framing"))
+            self._body.set_exception(error := BadBodyError("the request's body breaks its framing"))
+            # One that was woken by the end of a chunk, in the same read, will wait again before it looks for an error.
+            self._loop.call_soon(self._body.set_exception, error)
 
     def _known_method(self, data: bytes) -> bytes:
         """`data` with a method the parser knows, the real one put aside; held back until a method is whole."""
@@ -159,9 +215,20 @@ class ClientConnection(RequestHandler):
         self._odd_method = method.decode("ascii")
         return b"POST" + data[end:]
 
+    def _head_grows(self, data: bytes) -> None:
+        """`data` came, and a head is not whole yet."""
+        if not self._head_bytes and not data.strip(b"\r\n"):
+            return  # empty lines before a request are none of it (RFC 9112 section 2.2)
+        self._fresh = False
+        self._head_bytes += len(data)
+        self._head_waits()
+
     def _head_waits(self) -> None:
-        if self._head_bytes > HEAD_BYTES and not self._busy:
-            self._refuse(errors.Refusal(431, "invalid_request_error", TOO_LARGE))
+        if self._head_bytes > HEAD_BYTES:
+            if self._busy:
+                self.close()  # behind what is served; nothing can be said in the middle of that
+            else:
+                self._refuse(errors.Refusal(431, "invalid_request_error", TOO_LARGE))
         elif self._head_timer is None and not self._busy:
             self._head_timer = self._loop.call_later(HEAD_TIME, self._head_late)
 
@@ -250,13 +317,13 @@ class ClientConnection(RequestHandler):
         and writes by itself. The rest is as there: the parser's queue, keep-alive, lingering over an unread body, a
         declined upgrade.
         """
-        handler, parser = self._request_handler, self._parser
+        handler = self._request_handler
         try:
-            while handler is not None and parser is not None and not self._force_close:
+            while handler is not None and self._parser is not None and not self._force_close:
                 if not self._messages:
                     await self._next_head()
                 message, payload = self._messages.popleft()
-                parser.message_consumed()
+                self._parser.message_consumed()
                 if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
                     self._resume_reading_if_drained()
                 written = await self._serve(handler, message, payload)  # type: ignore[arg-type]
@@ -264,7 +331,7 @@ class ClientConnection(RequestHandler):
                     await self._linger(payload)
                 payload.set_exception(_SPENT)
                 self._keepalive = written.keep_alive
-                if not written.keep_alive or self._close or self._force_close:
+                if not written.keep_alive or (self._close and not self._messages) or self._force_close:
                     break
                 self._wait_for_next()
         except BaseException:
@@ -321,7 +388,9 @@ class ClientConnection(RequestHandler):
             self.close()
 
     def _wait_for_next(self) -> None:
-        """Keep the connection for its next request."""
+        """Keep the connection for its next request, which may have begun."""
+        if self._head_bytes or self._held:
+            self._head_waits()
         due = self._loop.time() + KEEP_ALIVE
         self._next_keepalive_close_time = due
         if self._keepalive_handle is None:
@@ -332,13 +401,16 @@ class ClientConnection(RequestHandler):
     @property
     def ending(self) -> bool:
         """Whether an answer that begins now is the last one here; what was sent behind it in one go is served first."""
-        return self._server.draining and not self._messages
+        return (self._close or self._server.draining) and not self._messages
 
     def let_go_of(self) -> bool:
-        """Close the connection if nothing is asked on it, not even by bytes that were not read yet; whether it was."""
+        """Close the connection if nothing is asked on it, not even by bytes that were not read yet; whether it was.
+
+        Nor while its client has still to take what it was answered: the end of the process would cut that off.
+        """
         if self._busy or self._head_bytes or self._held or self.transport is None:
             return self.transport is None
-        if has_come(self.transport.get_extra_info("socket")):
+        if has_come(self.transport.get_extra_info("socket")) or unsent(self.transport):
             return False
         self.force_close()
         return True

@@ -53,7 +53,7 @@ def defect(encodings: Sequence[bytes], lengths: Sequence[bytes], version10: bool
             return "Transfer-Encoding in HTTP/1.0"
         if len(encodings) > 1:
             return "more than one Transfer-Encoding"
-        if encodings[0].strip(b" \t").lower() != b"chunked":
+        if encodings[0].strip(b" ").lower() != b"chunked":  # to the parser, one with a tab behind it is another coding
             return "a Transfer-Encoding other than chunked"
     elif lengths:
         first = lengths[0]

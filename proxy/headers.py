@@ -8,6 +8,7 @@ One pass over a request's fields learns all that routing, credentials and framin
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
@@ -36,6 +37,9 @@ LONGEST_CHAIN: Final = 3
 
 READABLE: Final = (b"gzip", b"deflate", b"identity")
 """Content codings that can be read here."""
+
+HOST: Final = re.compile(rb"(?:\[[0-9A-Za-z:.%_~-]+\]|(?:[0-9A-Za-z._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?")
+"""What a Host field may hold (RFC 9110 section 7.2, RFC 3986 section 3.2.2); empty is allowed."""
 
 _OWN: Final = HOP_BY_HOP | {b"host", b"via", b"expect", b"content-length"}
 """Request fields that are read here and not passed on, or passed on in a form of our own."""

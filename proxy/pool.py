@@ -43,8 +43,12 @@ class Pool:
     def take(self, now: float, max_idle: float = IDLE_EXPIRY) -> Upstream | None:
         """An idle connection that rested at most `max_idle` seconds, or None."""
         idle = self._idle
-        if idle and now - idle[-1].idle_since <= max_idle:
-            return idle.pop()
+        while idle and now - idle[-1].idle_since <= max_idle:
+            taken = idle.pop()
+            if not taken.spoke():
+                return taken
+            self._open.discard(taken)
+            taken.abort()
         return None
 
     async def connect(self, limit: float, cap: int = 0, wait: float = 0.0) -> Upstream:

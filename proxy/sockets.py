@@ -21,19 +21,36 @@ def hung_up(sock: socket.socket | None) -> bool:
     return bool(poll.poll(0))
 
 
-def has_come(sock: socket.socket | None) -> bool:
-    """Whether bytes of the peer wait to be read, its end not among them."""
+def readable(sock: socket.socket | None) -> bool:
+    """Whether anything of the peer waits to be read, its end among them."""
     if sock is None or sock.fileno() < 0:
         return False
     poll = select.poll()
     poll.register(sock.fileno(), select.POLLIN)
-    if not poll.poll(0):
+    return bool(poll.poll(0))
+
+
+def has_come(sock: socket.socket | None) -> bool:
+    """Whether bytes of the peer wait to be read, its end not among them."""
+    if sock is None or not readable(sock):
         return False
     with socket.socket(fileno=os.dup(sock.fileno())) as own:  # the loop's sockets do not give their bytes away
         try:
             return bool(own.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
         except OSError:
             return False
+
+
+def unsent(transport: asyncio.Transport) -> bool:
+    """Whether bytes were written that the system has not taken yet, as the peer reads too slowly."""
+    if transport.get_write_buffer_size():
+        return True
+    sock = transport.get_extra_info("socket")
+    if transport.get_extra_info("ssl_object") is None or sock is None or sock.fileno() < 0:
+        return False
+    poll = select.poll()  # nobody tells of what waits below TLS, but then the socket takes no more
+    poll.register(sock.fileno(), select.POLLOUT)
+    return not poll.poll(0)
 
 
 def reset(transport: asyncio.Transport) -> None:

@@ -18,6 +18,7 @@ import httptools
 
 from proxy.reply import Reply, read
 from proxy.sink import Sink
+from proxy.sockets import readable
 
 if TYPE_CHECKING:
     from proxy.pool import Pool
@@ -26,7 +27,7 @@ log = logging.getLogger("detour.proxy")
 
 READ_SIZE: Final = 64 * 1024
 HEAD_LIMIT: Final = 128 * 1024
-"""Most bytes an answer's head may have; a provider sending more is broken."""
+"""Most bytes of an answer's head, and of what is no body behind it in one go; a provider sending more is broken."""
 
 _VERSIONS: Final = ("1.1", "1.0")
 
@@ -43,11 +44,11 @@ class Upstream(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_after_head",
+        "_bare",
         "_chunks",
         "_defect",
         "_done",
         "_extra",
-        "_head_bytes",
         "_headers",
         "_informational",
         "_keep",
@@ -88,7 +89,8 @@ class Upstream(asyncio.BufferedProtocol):
         self._informational: list[Reply] | None = None
         self._reason = b""
         self._reply: Reply | None = None
-        self._head_bytes = 0
+        self._bare = 0
+        """Bytes that came since the last of a body, or of the answer before."""
         self._method = "GET"
         self._upgrade: bytes | None = None
         self._told = self._done = self._extra = self._keep = False
@@ -100,6 +102,13 @@ class Upstream(asyncio.BufferedProtocol):
     def stale(self) -> bool:
         """Whether it had been idle and then gave no byte of an answer: it was dead all along."""
         return self.uses > 1 and not self.received
+
+    def spoke(self) -> bool:
+        """Whether anything has come that was not read yet, be it the end.
+
+        What came before a request was sent is no answer to it, and would be taken for one.
+        """
+        return self.transport is not None and readable(self.transport.get_extra_info("socket"))
 
     def begin(self, sink: Sink, method: str, upgrade: bytes | None = None) -> None:
         """Read the next answer, to a request with `method` that asks for the protocols in `upgrade`, for `sink`."""
@@ -202,10 +211,11 @@ class Upstream(asyncio.BufferedProtocol):
                 return
         chunks = self._chunks
         if self._told and len(chunks) == 1:
+            self._bare = 0
             sink.body(chunks.pop(), self._done)
             return
-        if not self._told:
-            self._head_bytes += nbytes
+        if not (self._told and chunks):
+            self._bare += nbytes
         self._deliver(sink)
 
     def _survives(self, sink: Sink, error: httptools.HttpParserError) -> bool:
@@ -245,17 +255,21 @@ class Upstream(asyncio.BufferedProtocol):
                 sink.informational(hint)
         if not self._told:
             if self._reply is None:
-                if self._head_bytes > HEAD_LIMIT:
+                if self._bare > HEAD_LIMIT:
                     self._fail(sink, f"response head larger than {HEAD_LIMIT // 1024} KiB")
                 return
             self._told = True
+            self._bare = 0
             sink.head(self._reply)
         chunks = self._chunks
         if chunks or self._done:
+            self._bare = 0
             data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
             chunks.clear()
             if self.sink is sink:
                 sink.body(data, self._done)
+        elif self._bare > HEAD_LIMIT:
+            self._fail(sink, f"more than {HEAD_LIMIT // 1024} KiB of chunk extensions or trailers")
 
     def _switch(self, sink: Sink, rest: bytes) -> None:
         """The head was 101; what follows it ends with the connection, not with the message the parser saw end."""

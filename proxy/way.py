@@ -120,6 +120,8 @@ def _check(scan: Scan, method: str, version10: bool, instance: bytes) -> None:
         raise _refused(400, "invalid_request_error", scan.bad)
     if scan.hosts != 1 and not (scan.hosts == 0 and version10):
         raise _refused(400, "invalid_request_error", "a request needs exactly one Host field")
+    if not headers.HOST.fullmatch(scan.host):
+        raise _refused(400, "invalid_request_error", "a Host field must hold a name or an address, and a port perhaps")
     if headers.loops(scan, instance):
         message = "this request has come through here before; a provider's base URL points back at Detour"
         raise _refused(508, "loop_detected", message)

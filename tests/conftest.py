@@ -21,8 +21,13 @@ LONGEST = (
     "test_fleet_trials",
     "test_store_kill",
     "test_drain",
+    "test_slow",
 )
 """Files whose tests take their time by nature: begun last, they would leave the other workers idle at the end."""
+
+
+REAL = ("e2e", "hardening")
+"""Folders of tests that start real processes."""
 
 
 @pytest.hookimpl(trylast=True)
@@ -34,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     files = list(dict.fromkeys(item.path for item in items))
     turn: dict[Path, float] = {}
     for kind in (True, False):
-        alike = [file for file in files if (file.parent.name == "e2e") is kind]
+        alike = [file for file in files if (file.parent.name in REAL) is kind]
         turn.update({file: (place + 0.5) / len(alike) for place, file in enumerate(alike)})
     items.sort(key=lambda item: (item.path.stem not in LONGEST, turn[item.path]))
 

@@ -10,7 +10,16 @@ import pytest
 from aiohttp import StreamReader
 from aiohttp.base_protocol import BaseProtocol
 
-from proxy.body import CONTINUE, IDLE, READ_AHEAD, Body, BodyTimeoutError, BodyTooLargeError, ReplayMemory
+from proxy.body import (
+    CONTINUE,
+    IDLE,
+    READ_AHEAD,
+    TOLD_AGAIN,
+    Body,
+    BodyTimeoutError,
+    BodyTooLargeError,
+    ReplayMemory,
+)
 from proxy.request import BadBodyError
 from proxy.watch import Watch
 from tests.proxy.recording import Transport, upstream
@@ -197,8 +206,26 @@ async def test_a_client_that_stops_sending() -> None:
     asker.watch.look(body.due)
     with pytest.raises(BodyTimeoutError, match="came for 30 s"):
         await collecting
-    assert body.due == float("inf")
     assert (body.data, asker.memory.used) == (b"abc", 3)
+
+
+async def test_a_client_that_stops_sending_just_as_a_chunk_ends() -> None:
+    """The reader is awake and has not looked yet: what it is told then it does not hear, so it is told again."""
+    asker = Asker(100)
+    body = asker.body()
+    collecting = asyncio.create_task(body.collect(100))
+    await settle()
+    asker.payload.begin_http_chunk_receiving()
+    asker.payload.feed_data(b"a")
+    await settle()
+    due = body.due
+    asker.payload.end_http_chunk_receiving()
+    asker.watch.look(due)
+    await settle()
+    assert not collecting.done()
+    asker.watch.look(due + TOLD_AGAIN)
+    with pytest.raises(BodyTimeoutError, match="came for 30 s"):
+        await collecting
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,89 @@ async def test_nonsense_behind_a_declined_upgrade(house: House) -> None:
     assert wire.transport.ending == "closed"
 
 
+CHUNKED = request("POST", "/x", b"", "Transfer-Encoding: chunked")
+TRAILER = b"3\r\nabc\r\n0\r\nX-First: 1\r\nX-Key: of-another\r\n\r\n"
+
+
+@pytest.mark.parametrize("body", [TRAILER, b"3\r\nabc\r\n0\r\n\r\n", b"0\r\nX-Key: of-another\r\n\r\n"])
+@pytest.mark.parametrize("at", [0, 1, 7, -5, -2, -1, None])
+async def test_a_trailer_is_no_field_of_the_next_request(house: House, body: bytes, at: int | None) -> None:
+    """aiohttp's parser makes one of the last field there."""
+    wire = Wire(house)
+    if at is None:
+        await wire.send(CHUNKED + body)
+    elif at == 0:
+        await wire.send(CHUNKED, body)
+    else:
+        await wire.send(CHUNKED + body[:at], body[at:])
+    for _ in range(2):
+        await wire.send(request())
+    assert [[name for name, _ in seen.message.raw_headers] for seen in house.requests[1:]] == [[b"Host"]] * 2
+    assert (wire.transport.written, wire.transport.ending) == (OK * 3, "")
+
+
+@pytest.mark.parametrize("parts", [
+    (CHUNKED + TRAILER + request(),),
+    (CHUNKED, TRAILER + request()),
+    (CHUNKED + TRAILER[:-3], TRAILER[-3:] + request() + request()),
+    (CHUNKED + TRAILER + request()[:-2], request()[-2:]),
+    (CHUNKED + TRAILER + b"GET", b" / HTTP/1.1\r\nHost: a\r\n\r\n"),
+    (CHUNKED + TRAILER + CHUNKED, TRAILER),
+])  # fmt: skip
+async def test_what_comes_in_one_read_behind_chunks_is_no_request(house: House, parts: tuple[bytes, ...]) -> None:
+    wire = await Wire(house).send(*parts)
+    assert len(house.requests) == 1
+    assert (wire.transport.written, wire.transport.ending) == (OK, "closed")
+
+
+async def test_what_came_before_chunks_in_one_read_is_served_with_them(house: House) -> None:
+    wire = await Wire(house).send(request() + CHUNKED + TRAILER + request())
+    assert len(house.requests) == 2
+    assert (wire.transport.written, wire.transport.ending) == (OK * 2, "closed")
+
+
+async def test_a_large_chunked_body_that_was_read_slowly_keeps_its_connection(house: House) -> None:
+    house.gate.clear()
+    wire = await Wire(house).send(CHUNKED, *[b"8000\r\n" + b"a" * 0x8000 + b"\r\n"] * 5, TRAILER)
+    assert not wire.transport.reading
+    house.gate.set()
+    await settle()
+    await wire.send(request())
+    assert [name for name, _ in house.requests[1].message.raw_headers] == [b"Host"]
+    assert (wire.transport.written, wire.transport.ending) == (OK * 2, "")
+
+
+async def test_many_requests_behind_one_another_in_one_read(house: House) -> None:
+    wire = await Wire(house).send(request() * 100 + CHUNKED + TRAILER + request())
+    await settle()
+    assert len(house.requests) == 101
+    assert (wire.transport.written, wire.transport.ending) == (OK * 101, "closed")
+
+
+FOREIGN = ("Connection: Upgrade", "Upgrade: h2c")
+
+
+@pytest.mark.parametrize("body", [b"", b"abc"])
+@pytest.mark.parametrize("apart", [True, False])
+async def test_an_upgrade_nobody_knows_keeps_its_connection(house: House, body: bytes, apart: bool) -> None:
+    asked = request("POST", "/x", body, *FOREIGN)
+    at = len(asked) - len(body) if apart else 0
+    wire = Wire(house)
+    for _ in range(3):
+        await wire.send(asked[:at], asked[at:])
+    assert (wire.transport.written, wire.transport.ending) == (OK * 3, "")
+
+
+@pytest.mark.parametrize("body", [b"", b"abc"])
+@pytest.mark.parametrize("behind", [b"GET / HTT", request()])
+async def test_what_comes_in_one_read_behind_an_upgrade_nobody_knows_ends_the_connection(
+    house: House, body: bytes, behind: bytes
+) -> None:
+    """aiohttp's parser forgets it: the next read would begin in the middle of something."""
+    wire = await Wire(house).send(request("POST", "/x", body, *FOREIGN) + behind, b"P/1.1\r\nHost: a\r\n\r\n")
+    assert (wire.transport.written, wire.transport.ending) == (OK, "closed")
+
+
 async def test_the_rest_of_a_body_that_breaks_ends_the_connection(house: House) -> None:
     house.read_body = False
     wire = await Wire(house).send(request("POST", "/x", b"", "Transfer-Encoding: chunked"), b"zz\r\n")
@@ -305,6 +388,27 @@ async def test_an_answer_of_ours_to_a_client_that_is_gone(house: House) -> None:
     assert wire.transport.writes == []
 
 
+async def test_an_endless_head_behind_a_request_that_is_served_ends_the_connection(house: House) -> None:
+    house.gate.clear()
+    wire = await Wire(house).send(request() + b"GET / HTTP/1.1\r\n", *[b"X: " + b"y" * 30_000 + b"\r\n"] * 5)
+    house.gate.set()
+    await settle()
+    assert (len(house.requests), wire.transport.written, wire.transport.ending) == (1, OK, "closed")
+
+
+async def test_a_large_head_that_began_in_the_read_before_is_measured_whole(house: House) -> None:
+    head = b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: %b\r\n" % (b"y" * 40_000) * 2
+    wire = await Wire(house).send(request() + head, b"\r\n")
+    assert len(house.requests) == 2
+    assert wire.connection.head_size >= len(head)
+
+
+async def test_a_body_that_breaks_as_a_chunk_ends_is_told_of(house: House) -> None:
+    """The end of a chunk wakes the reader, who goes on waiting: the error must be there when it does."""
+    await Wire(house).send(CHUNKED + b"3\r\nabc", b"\r\nx\r\n")
+    assert isinstance(house.failures[0], BadBodyError)
+
+
 # -- time -------------------------------------------------------------------------------------------------------------
 
 
@@ -317,6 +421,28 @@ async def test_a_head_has_ten_seconds(house: House, clock: Clock, begun: bytes) 
     assert wire.transport.written.startswith(b"HTTP/1.1 408 ")
     assert b"within 10 s" in wire.transport.written
     assert wire.transport.ending == "closed"
+
+
+@pytest.mark.parametrize("busy", [True, False])
+async def test_a_head_that_began_behind_a_request_has_ten_seconds_too(house: House, clock: Clock, busy: bool) -> None:
+    if busy:
+        house.gate.clear()
+    wire = await Wire(house).send(request() + b"GET / HT", b"TP/1.1\r\nX: ")
+    house.gate.set()
+    await settle()
+    await clock.move(HEAD_TIME - 0.1)
+    assert (wire.transport.written, wire.transport.ending) == (OK, "")
+    await clock.move(0.2)
+    assert wire.transport.written.startswith(OK + b"HTTP/1.1 408 ")
+
+
+async def test_empty_lines_do_not_begin_a_head(house: House, clock: Clock) -> None:
+    """Some clients send them behind a body; told that they are late, others would take that for their next answer."""
+    wire = await Wire(house).send(request(), b"\r\n")
+    await clock.move(2 * HEAD_TIME)
+    assert (wire.transport.written, wire.transport.ending) == (OK, "")
+    await clock.move(KEEP_ALIVE)
+    assert (wire.transport.written, wire.transport.ending) == (OK, "closed")
 
 
 async def test_a_head_that_came_in_time_is_not_timed_any_more(house: House, clock: Clock) -> None:

@@ -13,7 +13,8 @@ from proxy.framing import LONGEST_DIGITS, Framing, defect, options
         ([], [], False, None),
         ([], [], True, None),
         ([b"chunked"], [], False, None),
-        ([b" Chunked\t"], [], False, None),
+        ([b" Chunked "], [], False, None),
+        ([b"chunked\t"], [], False, "a Transfer-Encoding other than chunked"),  # so the parser of answers takes it
         ([], [b"5"], False, None),
         ([], [b"5"], True, None),
         ([], [b"5", b"5", b"5"], False, None),

@@ -160,6 +160,20 @@ async def test_an_idle_connection_that_the_provider_closes_is_dropped(pool: Pool
     assert pool.take(now()) is None
 
 
+async def test_a_connection_on_which_something_waits_to_be_read_is_not_used(pool: Pool, provider: Provider) -> None:
+    """What came before the request is no answer to it, and the loop may not have had the time to look."""
+    for tell in (lambda writer: writer.write(ANSWER), lambda writer: writer.close()):
+        first, second = await pool.connect(LIMIT), await pool.connect(LIMIT)
+        await exchange(first)
+        await exchange(second)
+        tell(provider.writers[-1])
+        await asyncio.sleep(0)
+        assert pool.take(now()) is first
+        assert pool.counts() == (0, 1, 0, 0)
+        first.abort()
+        await until(lambda: pool.counts() == (0, 0, 0, 0))
+
+
 async def test_closing_ends_used_and_idle_ones(pool: Pool, provider: Provider) -> None:
     used, idle = await pool.connect(LIMIT), await pool.connect(LIMIT)
     await exchange(idle)

@@ -36,7 +36,7 @@ def answer(raw: list[Pair], *, extra: bytes = b"", close: bool = False, version1
         ("POST", 200, False, [LENGTH], Framing("length", 5)),
         ("POST", 200, False, [(b"content-LENGTH", b"0")], Framing("length", 0)),
         ("POST", 200, False, [CHUNKED], Framing("chunked")),
-        ("POST", 200, False, [(b"transfer-encoding", b" Chunked\t")], Framing("chunked")),
+        ("POST", 200, False, [(b"transfer-encoding", b" Chunked ")], Framing("chunked")),
         ("POST", 200, False, [], Framing("close", close=True)),
         ("POST", 200, False, [(b"Connection", b"keep-alive")], Framing("close", close=True)),
         ("POST", 200, False, [(b"X", b"y"), LENGTH, LENGTH], Framing("length", 5)),
