@@ -197,13 +197,19 @@ class Breaker(Position):
         self._forget()
         self.openings = 0
 
-    def adopt(self, knobs: Breakers, now: float) -> None:
-        """Go on with other knobs: what was counted, the state and its open time stay as they are."""
-        if knobs.window != self.knobs.window:
-            self._window = self._window.resized(knobs.window, now)
+    def adopt(self, knobs: Breakers) -> None:
+        """Go on with other knobs: what was counted, the state and its open time stay as they are.
+
+        The window keeps its length until `fit`.
+        """
+        self.knobs = knobs
+
+    def fit(self, now: float) -> None:
+        """Have a window of the length that the knobs say, with what was counted."""
+        if not self._window.spans(self.knobs.window):
+            self._window = self._window.resized(self.knobs.window, now)
             if self._pool is not None:
                 self._pool = Pool(self._window.mark())
-        self.knobs = knobs
 
     def retire(self) -> None:
         """Take leave of everybody: what it stood for is not kept any more."""

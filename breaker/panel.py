@@ -182,7 +182,7 @@ class Panel:
             host.adopt(self.knobs(host.breaker.provider), now)
         for one in self:
             if one.scope is not Scope.PROVIDER:
-                one.adopt(self.knobs(one.provider), now)
+                one.adopt(self.knobs(one.provider))
         for one in list(self.company.unwell):
             if one.provider in gone:
                 one.told_reset("its provider is not configured any more", now)
@@ -193,6 +193,13 @@ class Panel:
         for place in [place for place in self._credentials if place[0] in gone]:
             del self._credentials[place]
         return gone
+
+    def key_replaced(self, provider: str, key: str, now: float) -> None:
+        """Let go of the breakers of a key that is not used any more: nobody would ever try them out."""
+        for place in [place for place in self._credentials if (place[0], place[2]) == (provider, key)]:
+            one = self._credentials.pop(place)
+            if not one.closed:
+                one.told_reset("its key was replaced", now)
 
     # -- by hand ---------------------------------------------------------------------------------------------------
 

@@ -39,7 +39,8 @@ class ProviderState:
 
     def adopt(self, knobs: Breakers, now: float) -> None:
         """Go on with other knobs."""
-        self.breaker.adopt(knobs, now)
+        self.breaker.adopt(knobs)
+        self.breaker.fit(now)
         step = knobs.window / BUCKETS
         if step != self._step:
             failed = self.breaker.failed_models

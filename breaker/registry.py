@@ -287,7 +287,8 @@ class Registry(Hearsay):
         """Go on with another configuration; the arguments are as when it was made. Permits that are out stay good.
 
         Of providers that are gone nothing is judged any more, also not what attempts still under way come to; their
-        targets stay tracked, as records of them are.
+        targets stay tracked, as records of them are. Windows keep their length until each breaker is told to `fit`:
+        thousands of them take longer than everybody else can wait.
         """
         gone = self._panel.adopt(
             tracked=tracked, configured=configured, breakers=breakers, per_provider=per_provider, now=now
@@ -300,6 +301,10 @@ class Registry(Hearsay):
             self._budgets.pop(name, None)
         for one in self._budgets.values():
             one.adopt(budget)
+
+    def key_replaced(self, provider: str, key: str, now: float) -> None:
+        """Hear that a provider's configured key, of that fingerprint, has another one in its place."""
+        self._panel.key_replaced(provider, key, now)
 
     # -- by hand ---------------------------------------------------------------------------------------------------
 

@@ -78,6 +78,10 @@ class Window:
             found = [held + more for held, more in zip(found, self._rows[tick % buckets], strict=True)]
         return [held - less for held, less in zip(found, before, strict=True)] if marked >= oldest else found
 
+    def spans(self, span: float) -> bool:
+        """Whether it reaches back so many seconds."""
+        return self.step == span / len(self._rows)
+
     def resized(self, span: float, now: float) -> Window:
         """A window of another `span` that holds what this one does at `now`, as far as it reaches back.
 

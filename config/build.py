@@ -14,7 +14,6 @@ from config.settings import GroupSettings, ProviderSettings, Settings, TargetPro
 from config.tree import child, item
 from config.words import Tier
 
-
 MOST_TARGETS: Final = 100
 """Targets of one group: each is kept with all the others that can stand in for it."""
 

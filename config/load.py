@@ -16,7 +16,7 @@ from config.effective import Config
 from config.environment import overlay, relabel
 from config.interpolate import interpolate, untold
 from config.problems import ConfigError, Problem
-from config.reading import Seen, read
+from config.reading import Reader, read
 from config.settings import Settings
 
 __all__ = ["ConfigError", "Problem", "load", "load_text"]
@@ -37,25 +37,25 @@ def load(
     environ: Mapping[str, str],
     overrides: Mapping[str, str] = _NONE,
     *,
-    seen: Seen | None = None,
+    reader: Reader = read,
     held: Held = _all_new,
 ) -> Config:
     """Read the configuration file at `path`; None is no file, and the whole catalog is served.
 
-    `overrides` are settings of the command line by their path (`{"admin.listen": ":9090"}`). Files that are read are
-    noted down in `seen`, also where this raises. `held` may put settings in the place of others before they are made
-    into anything. Raises `ConfigError` with every problem there is.
+    `overrides` are settings of the command line by their path (`{"admin.listen": ":9090"}`). Files are read by
+    `reader`. `held` may put settings in the place of others before they are made into anything. Raises `ConfigError`
+    with every problem there is.
     """
     if path is None:
         return load_text(None, environ, overrides, held=held)
     try:
-        content = read(path, yaml_tree.MOST_BYTES + 1, seen)
+        content = reader(path, yaml_tree.MOST_BYTES + 1)
         text = content.decode("utf-8-sig")
     except OSError as error:
         raise ConfigError([Problem("", f"cannot read {path}: {error.strerror or error}")]) from None
     except UnicodeDecodeError as error:
         raise ConfigError([Problem("", f"{path} is not UTF-8 text (byte {error.start})")]) from None
-    return load_text(text, environ, overrides, path.parent, seen=seen, held=held)
+    return load_text(text, environ, overrides, path.parent, reader=reader, held=held)
 
 
 def load_text(
@@ -64,7 +64,7 @@ def load_text(
     overrides: Mapping[str, str] = _NONE,
     base: Path = Path(),
     *,
-    seen: Seen | None = None,
+    reader: Reader = read,
     held: Held = _all_new,
 ) -> Config:
     """The same from the file's text; relative `${file:…}` are looked for in `base`."""
@@ -72,7 +72,7 @@ def load_text(
     tree: yaml_tree.Tree = None
     if text is not None:
         tree, problems = yaml_tree.parse(text)
-        tree = interpolate(tree, environ, base, problems, seen)
+        tree = interpolate(tree, environ, base, problems, reader)
     named = isinstance(tree, dict) and (tree.get("providers") is not None or tree.get("models") is not None)
     laid = overlay(tree, environ, overrides, problems, frozenset(_USED.findall(text or "")))
     settings = held(decode(laid.tree, problems))

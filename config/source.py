@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -10,7 +11,7 @@ from msgspec import Struct
 from config.effective import Config
 from config.held import changes, hold
 from config.load import load
-from config.reading import Seen, look
+from config.reading import Seen, look, read, read_again
 from config.settings import Settings
 
 
@@ -40,7 +41,7 @@ class Source:
         """Read it. Raises ConfigError."""
         self._seen = {}
         try:
-            return load(self.path, self._environ, self._overrides, seen=self._seen)
+            return load(self.path, self._environ, self._overrides, reader=partial(read, seen=self._seen))
         finally:
             self._last = self._seen
 
@@ -55,7 +56,8 @@ class Source:
 
         self._seen = {}
         try:
-            config = load(self.path, self._environ, self._overrides, seen=self._seen, held=held)
+            reader = partial(read_again, seen=self._seen)
+            config = load(self.path, self._environ, self._overrides, reader=reader, held=held)
         finally:
             self._last = self._seen
         changed = tuple(changes(running.settings, config.settings))

@@ -24,6 +24,7 @@ from healthapi.cell import Cell
 from healthapi.delta import Delta
 from healthapi.record import Record
 from healthapi.store import StoreError
+from healthapi.turns import turns
 
 __all__ = ["Archive", "Batch", "Loaded"]
 
@@ -121,7 +122,11 @@ class Archive:
         """Delete everything that is kept of some targets; what their providers were called in all stays."""
         async with self._one:
             await self._ready()
-            known = {key: number for key in keys if (number := self._targets.get(key)) is not None}
+            known: dict[Key, int] = {}
+            async for key in turns(keys):
+                number = self._targets.get(key)
+                if number is not None:
+                    known[key] = number
             if known:
                 await self._hop(self._file.remove, list(known.values()))
                 self._targets.forget(known)
@@ -170,7 +175,9 @@ class Archive:
 
     async def _rows(self, batch: Batch) -> Rows:
         rows = Rows(self._targets)
-        rows.leave(batch.gone)
+        for gone in _slices(batch.gone):
+            rows.leave(gone)
+            await asyncio.sleep(0)
         for deltas in _slices(batch.deltas):
             rows.add(deltas)
             await asyncio.sleep(0)

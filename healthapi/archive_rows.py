@@ -77,12 +77,13 @@ class Targets:
 class Rows:
     """What one transaction writes."""
 
-    __slots__ = ("_all", "_targets", "deltas", "gone", "memos", "records", "replaced", "tallies", "targets")
+    __slots__ = ("_all", "_gone", "_targets", "deltas", "gone", "memos", "records", "replaced", "tallies", "targets")
 
     def __init__(self, targets: Targets) -> None:
         """Nothing yet; `targets` gives the numbers."""
         self._targets = targets
         self._all: dict[tuple[str, Kind, int], Cell] = {}
+        self._gone: list[int] = []
         self.targets: list[tuple[int, bytes, bytes]] = []
         self.deltas: list[str] = []
         self.gone = "[]"
@@ -105,8 +106,8 @@ class Rows:
         self.deltas.append(_text(rows))
 
     def leave(self, keys: Iterable[Key]) -> None:
-        """Delete the records of these targets first."""
-        self.gone = _text([number for key in keys if (number := self._targets.get(key)) is not None])
+        """Delete the records of these targets too, before anything else."""
+        self._gone += [number for key in keys if (number := self._targets.get(key)) is not None]
 
     def replace(self, records: Sequence[Record]) -> None:
         """Let records be these, whatever the deltas made of them."""
@@ -129,6 +130,7 @@ class Rows:
             ]
             self.deltas.append(_text(rows))
         self.targets = self._targets.fresh()
+        self.gone = _text(self._gone)
 
     def _cell(self, provider: str, model: str, kind: Kind, minute: int, cell: Cell) -> tuple[Any, ...]:
         number = self._targets.number((provider, model))

@@ -130,7 +130,7 @@ async def remove(keeper: Keeper, found: Found) -> int:
     if found.stale is not None:
         raise StoreError("nothing is removed by what records said before the fleet's store ceased to answer")
     store = (await keeper.reading(Scope.INSTANCE)).store
-    models = [one for one in found.models if not _called_since(one, store.get(*one.key))]
+    models = [one async for one in turns(found.models) if not _called_since(one, store.get(*one.key))]
     if not models:
         return 0
     removed = await keeper.remove([one.key for one in models])

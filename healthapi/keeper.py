@@ -27,6 +27,7 @@ from healthapi.history import HOUR, MINUTE
 from healthapi.memory import Gone, MemoryStore
 from healthapi.outbox import Outbox
 from healthapi.store import Picture, Scope, StoreError
+from healthapi.turns import turns
 
 if TYPE_CHECKING:
     from breaker.memo import Memo
@@ -207,7 +208,9 @@ class Keeper:
         Raises:
             StoreError: not everywhere; it may be asked for again.
         """
-        removed = sum(self._store.remove(*key) for key in keys)
+        removed = 0
+        async for key in turns(keys):
+            removed += self._store.remove(*key)
         await self.flush()
         await (await self._loaded()).remove(keys)
         return removed if self._shared is None else await self._shared.remove(keys)
@@ -278,6 +281,8 @@ class Keeper:
             self._tell()
 
     async def _keep(self) -> None:
+        while self._part(SLICE):  # noqa: ASYNC110 - there may be thousands, and others get their turns
+            await asyncio.sleep(0)
         for _ in range(self._store.waiting // SLICE + 1):
             self._collect(SLICE)
             await asyncio.sleep(0)
@@ -333,15 +338,24 @@ class Keeper:
             self._memos = self._registry.memos(self._clock.now(), self._clock.wall())
 
     def _collect(self, most: int | None = None) -> list[Delta]:
-        """Take what happened out of memory, or so much of it; returns what was taken."""
-        deltas, gone = self._store.take(most), self._store.take_gone()
-        for one in gone:
-            self._waiting.move(one.provider, one.model, one.to)
-        self._gone += gone
+        """Take what happened out of memory, or so much of it; returns what was taken.
+
+        Records that left go first: what waits was counted before, and what is taken now, afterwards.
+        """
+        self._part()
+        deltas = self._store.take(most)
         if self._shared is not None:
             self._shared.add(deltas)
         self._waiting.extend(deltas)
         return deltas
+
+    def _part(self, most: int | None = None) -> int:
+        """Take the records that left out of memory, or so many of them; returns how many there were."""
+        gone = self._store.take_gone(most)
+        for one in gone:
+            self._waiting.move(one.provider, one.model, one.to)
+        self._gone += gone
+        return len(gone)
 
     async def _share(self, shared: Fleet) -> None:
         await shared.flush(self._interval)

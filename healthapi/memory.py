@@ -110,9 +110,9 @@ class MemoryStore:
             self._fold(key)
         return self._told.take(most)
 
-    def take_gone(self) -> list[Gone]:
-        """The records that left since the last time; targets of their names may have come again."""
-        gone, self._gone = self._gone, []
+    def take_gone(self, most: int | None = None) -> list[Gone]:
+        """The records that left since the last time, or at most so many; targets of their names may have come again."""
+        gone, self._gone = self._gone[:most], [] if most is None else self._gone[most:]
         return gone
 
     def _begin(self, key: _Key, outcome: Outcome) -> Delta:

@@ -151,7 +151,7 @@ class App:
             await self._drain(servers)
         finally:
             parts.lag.stop()
-            await parts.certificates.stop()
+            parts.certificates.stop()
             if self._reloader is not None:
                 self._reloader.stop()
             await runner.cleanup()

@@ -33,19 +33,21 @@ from healthapi.probing import Probing
 from healthapi.recorder import Recorder
 from healthapi.slabook import TICK, SlaBook
 from healthapi.tiers import Tiers
+from healthapi.turns import turns
 from proxy.access import AccessLog
 from proxy.certificates import FileError, check
 from proxy.connect import Connector
+from proxy.credentials import key_of
 from proxy.listeners import CannotStartError
 from proxy.lists import Lists
 from proxy.patrol import Patrol
 from proxy.plane import DataPlane
 from proxy.pool import Pools
-from proxy.tls import Certificates
+from proxy.tls import Certificates, Watched, trusted
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from breaker.transition import Transition
     from config.effective import Config
@@ -62,6 +64,7 @@ class Prepared(Struct, frozen=True):
 
     config: Config
     channels: Mapping[str, Channel]
+    trusted: Mapping[str, Watched]
 
 
 def prepare(config: Config) -> Prepared:
@@ -72,7 +75,11 @@ def prepare(config: Config) -> Prepared:
         ValueError: anything else of it cannot; the message says what and why.
     """
     check(config, time.time(), running=True)
-    return Prepared(config, channels(config.settings.alerts.channels))
+    try:
+        made = trusted(config)
+    except FileError as error:  # between that look and this one
+        raise ValueError(f"{error.key}: {error}") from error
+    return Prepared(config, channels(config.settings.alerts.channels), made)
 
 
 class Assembly:
@@ -95,6 +102,7 @@ class Assembly:
         """
         self.config = config
         self.reloads = reloads
+        self._fitting: asyncio.Task[None] | None = None
         self.lag = Lag()
         self.store = MemoryStore()
         self.events = EventLog()
@@ -167,8 +175,14 @@ class Assembly:
 
         What is counted, judged, open or held off stays, as far as the configuration still knows what it is about.
         """
-        config = self.config = self.admin.config = prepared.config
-        self.registry.adopt(self.plane.watch.now(), **_judging(config))
+        before, config, now = self.config, prepared.config, self.plane.watch.now()
+        self.config = self.admin.config = config
+        self.registry.adopt(now, **_judging(config))
+        for name, key in _replaced(before, config):
+            self.registry.key_replaced(name, key, now)
+        if self._fitting is not None:
+            self._fitting.cancel()
+        self._fitting = self.plane.loop.create_task(self._fit(), name="windows")
         self.metrics.adopt(config)
         self.keys.adopt(config)
         self.offers.adopt(config)
@@ -176,8 +190,13 @@ class Assembly:
         self.sla.adopt(config)
         self.alerts.adopt(config.settings.alerts.rules, prepared.channels)
         self.patrol.adopt(config)
-        self.certificates.adopt(config)
+        self.certificates.adopt(config, prepared.trusted)
         self.plane.adopt(config, self._told(config))
+
+    async def _fit(self) -> None:
+        """Give the breakers' windows the length that they are to have now, with turns for others in between."""
+        async for breaker in turns(list(self.registry.breakers())):
+            breaker.fit(self.plane.watch.now())
 
     def forget(self, provider: str, model: str) -> None:
         """Hear of a target that the registry does not track any more."""
@@ -197,6 +216,14 @@ class Assembly:
         level = logging.WARNING if moved.state is State.OPEN else logging.INFO
         extra = {"scope": moved.scope, "target": target, "cause": moved.cause, "retry_in": moved.retry_in}
         log.log(level, "breaker %s: %s", moved.state, moved.reason, extra=extra)
+
+
+def _replaced(before: Config, after: Config) -> Iterator[tuple[str, str]]:
+    """The providers that have another key than before, each with the fingerprint of the old one."""
+    for name in before.providers.keys() & after.providers.keys():
+        key = key_of(before.providers[name])
+        if key and key != key_of(after.providers[name]):
+            yield name, key
 
 
 class _Judging(TypedDict):

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from config.problems import ConfigError, Problem
+from config.reading import read_regular
 from config.tree import child
 
 if TYPE_CHECKING:
@@ -163,8 +163,7 @@ def bundles(config: Config) -> Iterator[tuple[str, str]]:
 
 def _read(key: str, path: str) -> bytes:
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(LARGEST + 1)
+        content = read_regular(path, LARGEST + 1)
     except (OSError, ValueError) as error:
         raise FileError(key, f"cannot read {path}: {_words(error)}") from None
     if len(content) > LARGEST:

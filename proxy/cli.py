@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from config.load import load
-from config.problems import ConfigError
+from config.problems import ConfigError, visible
 
 if TYPE_CHECKING:
     from config.source import Source
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return command(arguments)
     except ConfigError as error:
-        print(f"{_source(arguments)} cannot be used:", file=sys.stderr)
+        print(f"{visible(_source(arguments), 500)} cannot be used:", file=sys.stderr)
         for problem in error.problems:
             print(f"  {problem}", file=sys.stderr)
         return BAD_CONFIG
@@ -136,6 +136,8 @@ def _from(arguments: argparse.Namespace) -> Source:
 def _serve(arguments: argparse.Namespace) -> int:
     # As process 1 of a container it has no default action: without this a stop during the start would be lost.
     signal.signal(signal.SIGTERM, _leave)
+    # What changes while it starts is seen by itself; as it is, a reload asked for too early would end the process.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from proxy import app, certificates, log
 
     source = _from(arguments)
@@ -191,7 +193,7 @@ def _healthcheck(arguments: argparse.Namespace) -> int:
     except adminport.NoAnswerError as error:
         print(f"not ready: {error}", file=sys.stderr)
         return FAILED
-    print(answer.body[:500].decode("utf-8", "replace").strip())
+    print(visible(answer.body[:1000].decode("utf-8", "replace").strip(), 500))
     return 0 if answer.status == 200 else FAILED
 
 
@@ -229,9 +231,13 @@ def _version(arguments: argparse.Namespace) -> int:
 
 
 def _as_json(document: object) -> str:
+    """What is not printable escaped, as JSON may have it: a terminal obeys more than JSON has to escape."""
+    import json
+
     import msgspec
 
-    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+    text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
 if __name__ == "__main__":

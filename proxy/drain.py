@@ -5,7 +5,8 @@ elsewhere, each at a moment when nothing is in between. Meanwhile connections ar
 whoever sends here may hear of it late. In the end
 
 1. no connection is taken any more, once nothing is under way and the time to linger is over,
-2. connections on which nothing is asked are closed, but for those on which something has just come,
+2. connections on which nothing is asked are closed, but for those on which something has just come and those whose
+   client has not taken all of its answer yet,
 3. what is still under way when the time is over is ended so that nobody takes it for whole.
 """
 
@@ -33,7 +34,8 @@ WORDS: Final = 1.0
 async def drain(plane: DataPlane, settings: Drain, shut: Callable[[], None]) -> int:
     """Serve until nothing is under way; `shut` closes the listeners. Returns how many exchanges had to be ended.
 
-    The signal has told the server already that it drains.
+    An answer that its client has not taken yet is under way, too. The signal has told the server already that it
+    drains.
     """
     now = plane.loop.time
     end = now() + settings.timeout
@@ -42,9 +44,9 @@ async def drain(plane: DataPlane, settings: Drain, shut: Callable[[], None]) -> 
         await asyncio.sleep(STEP)
     await asyncio.sleep(0)  # who has connected already comes in
     shut()
-    while plane.server.let_go() and now() < end:  # noqa: ASYNC110 - looking is what lets go
+    while (left := plane.server.let_go()) and now() < end:  # noqa: ASYNC110 - looking is what lets go
         await asyncio.sleep(STEP)
-    left = plane.in_flight
+    left = max(left, plane.in_flight)
     if left:
         plane.over = True
         await plane.server.stop_all(WORDS)

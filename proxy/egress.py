@@ -84,27 +84,25 @@ class Answer(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the answer. Behind a good one nothing may come: whoever asked speaks first."""
-        self._read += data
-        if self.came.done():
-            return
-        end = _BLANK.search(self._read)
-        if end is None:
-            if len(self._read) > LONGEST:
-                self._fail("its answer has no end")
-            return
-        status = _STATUS.match(self._read)
-        code = int(status[1]) if status is not None else 0
-        if code == 0:
-            self._fail("its answer is not HTTP")
-        elif 100 <= code < 200 and code != 101:
-            rest, self._read = self._read[end.end() :], b""
-            self.data_received(rest)
-        elif not 200 <= code < 300:
-            self._fail(_refusal(code))
-        elif end.end() != len(self._read):
-            self._fail("it spoke before it was spoken to")
-        else:
-            self.came.set_result(None)
+        self._read = (self._read + data)[:LONGEST]
+        while not self.came.done():
+            end = _BLANK.search(self._read)
+            if end is None:
+                if len(self._read) == LONGEST:
+                    self._fail("its answer has no end")
+                return
+            status = _STATUS.match(self._read)
+            code = int(status[1]) if status is not None else 0
+            if code == 0:
+                self._fail("its answer is not HTTP")
+            elif 100 <= code < 200 and code != 101:
+                self._read = self._read[end.end() :]
+            elif not 200 <= code < 300:
+                self._fail(_refusal(code))
+            elif end.end() != len(self._read):
+                self._fail("it spoke before it was spoken to")
+            else:
+                self.came.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The proxy ended the connection."""

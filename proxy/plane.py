@@ -18,7 +18,7 @@ from proxy.watch import Watch
 if TYPE_CHECKING:
     from breaker.outcome import Answer, Outcome
     from breaker.registry import Registry
-    from config.effective import Config
+    from config.effective import Config, Provider
     from proxy.errand import Errand
     from proxy.pool import Pools
 
@@ -111,6 +111,11 @@ class DataPlane:
         known = [way for one in config.providers.values() for way in (one, one.queue) if way is not None]
         origins = ((one.origin, one.list_origin) for one in known)
         self.pools.adopt({origin for pair in origins for origin in pair if origin is not None})
+
+    def has_key(self, provider: Provider) -> bool:
+        """Whether the key of `provider` is the one that is configured now; what began before may have another one."""
+        known = self.config.providers.get(provider.name)
+        return known is provider or (known is not None and known.credential == provider.credential)
 
     @property
     def draining(self) -> bool:

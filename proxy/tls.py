@@ -6,16 +6,15 @@ no pair. What cannot be used changes nothing but what is told of it. Connections
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hashlib
 import logging
 import ssl
+import threading
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from config.reading import read_regular
 from config.watched import WatchedFiles
 from proxy.certificates import LARGEST, FileError, bundles, client_context, expired, listeners, server_context
 
@@ -81,20 +80,17 @@ class ServerContext(ssl.SSLContext):
 
 
 class Watched:
-    """Files behind one setting, and taking over what they hold."""
+    """Files behind one setting, the context made of them, and taking over what they hold."""
 
     def __init__(
-        self, name: str, paths: Sequence[str], load: Callable[[], float | None], bundle: str | None = None
+        self, name: str, paths: Sequence[str], load: Callable[[], tuple[ssl.SSLContext, float | None]]
     ) -> None:
-        """`load` puts what the files hold into force and tells when it expires, if it does; raises FileError.
-
-        `bundle` is the file when it holds authorities for providers.
-        """
-        self.bundle = bundle
+        """`load` makes a context of what the files hold and tells when it expires, if it does; raises FileError."""
         self._paths = paths
         self._load = load
         self._loaded = self._seen = self._digest()
-        self.state = WatchedFiles(name, None, load())
+        self.context, expires = load()
+        self.state = WatchedFiles(name, None, expires)
 
     def look(self) -> None:
         """Look at the files; blocks for as long as reading them does."""
@@ -105,7 +101,7 @@ class Watched:
         self._loaded = seen
         state = self.state
         try:
-            state.expires = self._load()
+            self.context, state.expires = self._load()
         except FileError as error:
             state.trouble = f"{error.key}: {error}"
             log.error("changed files of %s are not taken over, the old ones stay in force: %s", state.name, error)
@@ -117,16 +113,31 @@ class Watched:
         digest = hashlib.blake2b()
         for path in self._paths:
             try:
-                with Path(path).open("rb") as file:
-                    content = file.read(LARGEST)
+                content = read_regular(path, LARGEST)
             except (OSError, ValueError):
                 content = b"cannot be read"
             digest.update(b"%d:%b" % (len(content), content))
         return digest.digest()
 
 
+def trusted(config: Config) -> dict[str, Watched]:
+    """What vouches for providers by `config`, by the file of the bundle; blocks for as long as reading them does.
+
+    Raises:
+        FileError: a bundle cannot be used.
+    """
+    return {bundle: _trust(bundle) for _, bundle in bundles(config)}
+
+
+def _trust(bundle: str) -> Watched:
+    return Watched(f"ca_bundle {bundle}", [bundle], lambda: (client_context(bundle), None))
+
+
 class Certificates:
-    """All that TLS works with in this process: a context for each listener and for each bundle of authorities."""
+    """All that TLS works with in this process: a context for each listener and for each bundle of authorities.
+
+    A thread of its own looks at the files: a slow disk holds up nobody, and not the end of the process either.
+    """
 
     def __init__(self, config: Config, wall: Callable[[], float] = time.time) -> None:
         """Load what `config` names.
@@ -135,16 +146,14 @@ class Certificates:
             FileError: a file cannot be used.
         """
         self.states: list[WatchedFiles] = []
-        """How the files stand; grows as further ones are named."""
-        self._watched: list[Watched] = []
+        """How the files stand."""
         self._wall = wall
         self._servers: dict[str, ServerContext] = {}
-        self._clients: dict[str, ssl.SSLContext] = {}
-        self._task: asyncio.Task[None] | None = None
-        for name, tls in listeners(config):
-            self._serve(name, tls)
-        for bundle in {"", *(bundle for _, bundle in bundles(config))}:
-            self.client(bundle)
+        self._listeners = [self._serve(name, tls) for name, tls in listeners(config)]
+        self._system = client_context()
+        self._trusted = trusted(config)
+        self._list()
+        self._stopped = threading.Event()
 
     def server(self, name: str) -> ServerContext | None:
         """The context of the listener whose setting is `name` (`tls`, `admin.tls`); None where it speaks no TLS."""
@@ -153,52 +162,54 @@ class Certificates:
     def client(self, bundle: str) -> ssl.SSLContext:
         """The context in which the authorities of `bundle` vouch for a server, the system's when it is empty.
 
+        What began by an earlier configuration may name one that is not there any more: that one is loaded.
+
         Raises:
             FileError: the bundle cannot be used.
         """
-        found = self._clients.get(bundle)
+        if not bundle:
+            return self._system
+        found = self._trusted.get(bundle)
         if found is None:
-            self._trust(bundle)
-            found = self._clients[bundle]
-        return found
+            found = self._trusted[bundle] = _trust(bundle)
+            self._list()
+        return found.context
 
-    def adopt(self, config: Config) -> None:
-        """Go on with the bundles that `config` names; the listeners stay as they are."""
-        named = {"", *(bundle for _, bundle in bundles(config))}
-        for bundle in self._clients.keys() - named:
-            del self._clients[bundle]
-        self._watched = [watched for watched in self._watched if watched.bundle is None or watched.bundle in named]
-        self.states[:] = [watched.state for watched in self._watched]
-        for bundle in named:
-            with contextlib.suppress(FileError):  # who connects with it is told
-                self.client(bundle)
+    def adopt(self, config: Config, made: Mapping[str, Watched]) -> None:
+        """Go on with the bundles that `config` names, of which `made` holds those that are new.
+
+        The listeners stay as they are.
+        """
+        self._trusted = {bundle: self._trusted.get(bundle) or made[bundle] for _, bundle in bundles(config)}
+        self._list()
 
     def start(self) -> None:
         """Look at the files from now on."""
-        self._task = asyncio.get_running_loop().create_task(self._watch())
+        threading.Thread(target=self._watch, name="certificates", daemon=True).start()
 
-    async def stop(self) -> None:
-        """Look no more."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+    def stop(self) -> None:
+        """Look no more. A look that hangs is left alone."""
+        self._stopped.set()
 
     def look(self) -> None:
         """Take over what has changed; blocks for as long as reading the files does."""
-        for watched in list(self._watched):
+        for watched in (*self._listeners, *self._trusted.values()):
             watched.look()
 
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(PERIOD)
-            if self._watched:
-                await asyncio.to_thread(self.look)
+    def _watch(self) -> None:
+        while not self._stopped.wait(PERIOD):
+            try:
+                self.look()
+            except Exception:
+                log.exception("looking at the files of TLS failed in a way nobody thought of")
 
-    def _serve(self, name: str, tls: Tls) -> None:
+    def _list(self) -> None:
+        self.states[:] = [watched.state for watched in (*self._listeners, *self._trusted.values())]
+
+    def _serve(self, name: str, tls: Tls) -> Watched:
         context = self._servers[name] = ServerContext(ssl.PROTOCOL_TLS_SERVER)
 
-        def load() -> float:
+        def load() -> tuple[ssl.SSLContext, float]:
             made, expires = server_context(tls)
             if hasattr(context, "current") and expires <= self._wall():
                 raise FileError("cert", f"{tls.cert}: {expired(expires)}")
@@ -206,23 +217,9 @@ class Certificates:
                 log.warning("%s.cert: %s", name, expired(expires))
             made.sslobject_class = Served
             context.current = made
-            return expires
+            return made, expires
 
-        paths = [path for path in (tls.cert, tls.key, tls.client_ca) if path is not None]
-        self._watch_over(Watched(name, paths, load))
-
-    def _trust(self, bundle: str) -> None:
-        def load() -> None:
-            self._clients[bundle] = client_context(bundle)
-
-        if bundle:
-            self._watch_over(Watched(f"ca_bundle {bundle}", [bundle], load, bundle))
-        else:
-            load()
-
-    def _watch_over(self, watched: Watched) -> None:
-        self._watched.append(watched)
-        self.states.append(watched.state)
+        return Watched(name, [path for path in (tls.cert, tls.key, tls.client_ca) if path is not None], load)
 
 
 def options(context: ssl.SSLContext | None) -> dict[str, Any]:

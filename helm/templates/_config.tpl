@@ -28,6 +28,9 @@
 {{- $_ := set $config "store" "sqlite:////var/lib/detour/detour.db" -}}
 {{- end }}
 {{- $drain := merge (dict "timeout" (printf "%vs" .Values.drain.seconds)) ($config.drain | default dict) -}}
+{{- if not $sidecar }}
+{{- $drain = merge $drain (dict "linger" (printf "%ds" (min .Values.drain.seconds 5))) -}}
+{{- end }}
 {{- $_ := set $config "drain" $drain -}}
 {{ toYaml $config }}
 {{- end }}

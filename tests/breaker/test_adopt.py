@@ -46,6 +46,8 @@ def adopt(
         stand_ins=[],
         budget=0.5,
     )
+    for breaker in world.registry.breakers():
+        breaker.fit(world.now)
 
 
 # -- what stays --------------------------------------------------------------------------------------------------------
@@ -122,6 +124,20 @@ def test_hold_offs_keys_and_permits_stay() -> None:
     assert world.registry.open_permits == 1
     world.settle(permit, SUCCESS)
     assert world.registry.open_permits == 0
+
+
+def test_a_key_that_was_replaced_leaves_no_open_breaker_that_nobody_would_ever_try_out() -> None:
+    world = World()
+    for key in (KEY, OTHER_KEY):
+        world.attempt(NO_ACCESS, "p", "a", key, times=2)
+        world.attempt(NO_ACCESS, "q", "c", key, times=2)
+    world.registry.key_replaced("p", KEY, world.now)
+    assert sorted((one.provider, one.key) for one in world.registry.unwell()) == [
+        ("p", OTHER_KEY), ("q", KEY), ("q", OTHER_KEY),
+    ]  # fmt: skip
+    assert (world.told[-1].state, world.told[-1].reason) == (CLOSED, "its key was replaced")
+    assert [one.key for one in world.registry.breakers() if one.provider == "p" and one.key] == [OTHER_KEY]
+    world.settle(world.admitted("p", "a", KEY), SUCCESS)
 
 
 def test_budgets_go_on_under_the_new_share() -> None:

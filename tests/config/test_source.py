@@ -102,11 +102,71 @@ def test_what_can_be_read_once_is_not_looked_at() -> None:
         os.close(there)
 
 
-def test_a_look_does_not_wait_at_a_pipe(folder: Path) -> None:
+@pytest.mark.parametrize("name", ["d.yaml", "key"])
+@pytest.mark.parametrize("how", ["pipe", "folder", "loop", "nowhere", "device", "endless"])
+def test_what_stands_in_a_files_place_is_told_once_and_waited_for_never(folder: Path, name: str, how: str) -> None:
+    source, config = started(folder)
+    path, content = folder / name, (folder / name).read_text()
+    path.unlink()
+    match how:
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "loop":
+            path.symlink_to(name)
+        case "nowhere":
+            path.symlink_to("nobody")
+        case "device":
+            path.symlink_to("/dev/null")
+        case "endless":
+            path.symlink_to("/dev/zero")
+    assert looks(source) == [False, True, True]
+    with pytest.raises(ConfigError, match="cannot read"):
+        source.again(config)
+    assert looks(source) == [False, False, False], "it is told once"
+    assert source.lasting
+    path.rmdir() if how == "folder" else path.unlink()
+    path.write_text(content)
+    assert looks(source) == [False, True, True]
+    assert source.again(config).changed == ()
+
+
+def test_looks_at_what_cannot_be_read_leave_nothing_open(folder: Path) -> None:
     source, _ = started(folder)
     (folder / "key").unlink()
-    os.mkfifo(folder / "key")
+    (folder / "key").mkdir()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(50):
+        source.changed()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_secret_from_a_pipe_is_not_read_a_second_time(tmp_path: Path) -> None:
+    """The second time there is nothing in it: an empty key would take the place of the one in force."""
+    there, here = os.pipe()
+    os.write(here, b"sk-canary-1")
+    os.close(here)
+    path = tmp_path / "d.yaml"
+    path.write_text(f"providers: {{openai: {{api_key: 'Bearer${{file:/proc/self/fd/{there}}}'}}}}\n")
+    source = Source(path, {}, {})
+    try:
+        config = source.load()
+        assert source.lasting
+        with pytest.raises(ConfigError, match="no regular file"):
+            source.again(config)
+    finally:
+        os.close(there)
+
+
+def test_a_file_that_grows_beyond_its_bound_is_a_change_and_refused(folder: Path) -> None:
+    source, config = started(folder)
+    with (folder / "d.yaml").open("ab") as file:
+        file.truncate(1 << 30)
     assert looks(source) == [False, True, True]
+    with pytest.raises(ConfigError):
+        source.again(config)
+    assert looks(source) == [False, False, False]
 
 
 def test_without_a_file_there_is_nothing_to_read_again() -> None:
@@ -126,6 +186,19 @@ def test_the_variables_are_those_of_the_start(folder: Path) -> None:
     config = source.load()
     environ["NAME"] = "another"
     assert source.again(config).changed == ()
+
+
+def test_the_command_line_beats_the_environment_and_that_the_file_the_second_time_too(folder: Path) -> None:
+    limits = "limits: {replay: 1MiB, pool_wait: 1s, connections: 1}\n"
+    (folder / "d.yaml").write_text(BEFORE + limits)
+    environ = {"DETOUR_LIMITS_REPLAY": "2MiB", "DETOUR_LIMITS_POOL_WAIT": "2s"}
+    source = Source(folder / "d.yaml", environ, {"limits.pool_wait": "3s"})
+    config = source.load()
+    (folder / "d.yaml").write_text(BEFORE + limits.replace("1", "9"))
+    fresh = source.again(config)
+    assert fresh.changed == ("limits.connections",)
+    found = fresh.config.settings.limits
+    assert (found.replay, found.pool_wait, found.connections) == (2 << 20, 3.0, 9)
 
 
 def test_changes_are_told_by_their_paths_and_no_value(folder: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from tests.e2e.world import Peer, post
 
@@ -20,7 +22,13 @@ class Crowd:
     """
 
     def __init__(
-        self, port: int, path: str, scripts: Sequence[tuple[str, bool]], count: int, pause: float = PAUSE
+        self,
+        port: int,
+        path: str,
+        scripts: Sequence[tuple[str, bool]],
+        count: int,
+        pause: float = PAUSE,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.port = port
         self.path = path
@@ -29,6 +37,7 @@ class Crowd:
         self.closed = 0
         """Answers that said their connection ends."""
         self._pause = pause
+        self._tls: dict[str, Any] = {} if tls is None else {"ssl": tls, "server_hostname": "localhost"}
         self._stopping = False
         self._tasks = [asyncio.create_task(self._client(*scripts[n % len(scripts)])) for n in range(count)]
 
@@ -57,7 +66,7 @@ class Crowd:
                 if peer is None or peer.reader.at_eof() or peer.reader.exception() is not None:
                     if peer is not None:
                         peer.close()
-                    reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 20)
+                    reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 20, **self._tls)
                     peer = Peer(reader, writer)
                 step = "sending"
                 await peer.send(raw)

@@ -82,12 +82,45 @@ async def test_a_stop_during_the_start_is_not_lost(tmp_path: Path) -> None:
     pipe = tmp_path / "detour.yaml"
     os.mkfifo(pipe)  # reading the configuration waits for a writer
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "proxy.cli", "serve", "-c", str(pipe), cwd=ROOT, env=environment({"PYTHONPATH": str(ROOT)})
+        sys.executable,
+        "-m",
+        "proxy.cli",
+        "serve",
+        "-c",
+        str(pipe),
+        cwd=ROOT,
+        env=environment({"PYTHONPATH": str(ROOT)}),
     )
     try:
         caught = Path(f"/proc/{process.pid}/status")
         mask = 1 << signal.SIGTERM - 1
         await eventually(lambda: bool(int(re.findall(r"SigCgt:\s*(\w+)", caught.read_text())[0], 16) & mask))
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_a_hangup_during_the_start_ends_nothing(tmp_path: Path) -> None:
+    """Whoever changes the file tells of it, whether the process is that far or not."""
+    pipe = tmp_path / "detour.yaml"
+    os.mkfifo(pipe)
+    given = ("--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--store", "memory:")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "proxy.cli", "serve", "-c", str(pipe), *given, cwd=ROOT, env=environment(),
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert process.stderr is not None
+        ignored = Path(f"/proc/{process.pid}/status")
+        mask = 1 << signal.SIGHUP - 1
+        await eventually(lambda: bool(int(re.findall(r"SigIgn:\s*(\w+)", ignored.read_text())[0], 16) & mask))
+        process.send_signal(signal.SIGHUP)
+        with pipe.open("w") as file:
+            file.write("providers: {}\n")
+        assert b'"serving"' in await asyncio.wait_for(process.stderr.readline(), PATIENCE)
         process.terminate()
         assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
     finally:

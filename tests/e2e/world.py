@@ -21,6 +21,10 @@ PATIENCE = 20.0
 """Seconds after which a test that waits for something gives up."""
 
 
+USUAL = ("--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--store", "memory:")
+"""Arguments that are given unless a test says otherwise: they beat what a file says."""
+
+
 class Detour:
     """One running process."""
 
@@ -116,23 +120,13 @@ async def detour(
     path: Path | None = None,
     env: dict[str, str] | None = None,
     more: tuple[str, ...] = (),
+    usual: tuple[str, ...] = USUAL,
 ) -> AsyncIterator[Detour]:
     """A running Detour with `config` (written to `path`) on free ports; ended and looked over at the end.
 
     `more` are further arguments; the last one of a kind wins.
     """
-    arguments = [
-        sys.executable,
-        "-m",
-        "proxy.cli",
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        "127.0.0.1:0",
-        "--store",
-        "memory:",
-    ]
+    arguments = [sys.executable, "-m", "proxy.cli", "serve", *usual]
     if config is not None:
         assert path is not None
         path.write_text(yaml.safe_dump(config))  # noqa: ASYNC240 - a page of text, before anything runs

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from typing import Final
 
 import pytest
 
 from breaker.outcome import Status
-from healthapi import turns
+from healthapi import cleanup, turns
 from healthapi.admin import Call
 from healthapi.keys import KeyLog
 from healthapi.offerings import Offerings
@@ -82,3 +83,18 @@ async def test_others_have_turns_while_a_page_is_made(world: World, route: Route
         await asyncio.sleep(0)
     assert job.result().status == 200
     assert had >= TARGETS // turns.STEP
+
+
+async def test_records_leave_in_turns(world: World) -> None:
+    """Those that nobody needs any more: thousands, where a list of models was renamed."""
+    found = await cleanup.find(world.keeper, world.config, world.now, 0.001)
+    assert len(found.models) == TARGETS
+    left: list[int] = []
+    job = asyncio.ensure_future(cleanup.remove(world.keeper, found))
+    while not job.done():
+        left.append(len(list(world.store.records())))
+        await asyncio.sleep(0)
+    assert job.result() == TARGETS
+    assert len(list(world.store.records())) == 0
+    steps = [before - after for before, after in pairwise(left)]
+    assert max(steps) <= turns.STEP

@@ -61,6 +61,14 @@ def test_deltas_of_a_record_that_left_are_anothers_or_nobodys(
     assert calls(box.take()) == left
 
 
+def test_what_is_moved_keeps_its_order_over_both_kinds() -> None:
+    box = filled(one("gone"), one("gone", kind=Kind.PROBE), one("gone", minute=1), one("gone"), one("other"))
+    box.move("groq", "gone", "~other")
+    seen = [(made.model, made.kind, made.minute - NOW // 60, made.calls) for made in box.take()]
+    live, probe = Kind.LIVE, Kind.PROBE
+    assert seen == [("other", live, 0, 1), ("~other", probe, 0, 1), ("~other", live, 1, 1), ("~other", live, 0, 2)]
+
+
 def test_what_is_moved_is_added_to_what_is_there() -> None:
     box = filled(one("gone"), one("~other"))
     box.move("groq", "gone", "~other")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from config.load import load_text
 from config.settings import Settings
 from tests.helm.chart import CHART, NAME, ROOT, VERSIONS, config, container, feature, one, pod, rendered
 
@@ -78,12 +79,28 @@ def test_probes_ask_the_admin_port() -> None:
 def test_grace_is_enough_for_all_that_ends() -> None:
     found = pod(PLAIN)
     assert found["containers"][0]["lifecycle"]["preStop"] == {"sleep": {"seconds": 5}}
-    assert config(PLAIN)["drain"] == {"timeout": f"{Settings().drain.timeout:g}s"}, "the default is that of Detour"
+    assert config(PLAIN)["drain"]["timeout"] == f"{Settings().drain.timeout:g}s", "the default is that of Detour"
     assert found["terminationGracePeriodSeconds"] == 5 + 60 + 15
     longer = feature("draining")
-    assert config(longer)["drain"] == {"timeout": "600s"}
+    assert config(longer)["drain"]["timeout"] == "600s"
     assert pod(longer)["terminationGracePeriodSeconds"] == 700 >= 15 + 600 + 15
     assert "lifecycle" not in container(rendered("--set", "preStopSeconds=0"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "linger"),
+    [
+        ("drain.seconds=60", "5s"),
+        ("drain.seconds=3", "3s"),
+        ("drain.seconds=0", "0s"),
+        ("config.drain.linger=9s", "9s"),
+    ],
+)
+def test_clients_that_keep_connections_are_told_to_go_before_these_are_closed(setting: str, linger: str) -> None:
+    """What a preStop sleep does not do: with nothing under way all connections would close at once, in use or not."""
+    found = config(rendered("--set", setting))["drain"]
+    assert found["linger"] == linger
+    assert load_text(yaml.safe_dump({"drain": found}), {}).settings.drain.linger == float(linger[:-1])
 
 
 def test_an_older_kubernetes_sleeps_by_a_command() -> None:

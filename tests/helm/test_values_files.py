@@ -119,5 +119,6 @@ def test_its_file_is_all_that_the_values_say() -> None:
         "t-detour.default.svc.cluster.local",
         *said["hosts"],
     ]
-    said |= {"listen": ":8080", "store": "sqlite:////var/lib/detour/detour.db", "drain": {"timeout": "60s"}}
+    said |= {"listen": ":8080", "store": "sqlite:////var/lib/detour/detour.db"}
+    said["drain"] = {"timeout": "60s", "linger": "5s"}
     assert yaml.safe_load(text) == said

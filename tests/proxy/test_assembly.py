@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +15,12 @@ from breaker.permit import Permit
 from breaker.transitions import State
 from config.effective import Config, Origin
 from config.load import load_text
+from config.problems import ConfigError
 from config.reloads import Reloads
+from healthapi import turns
 from proxy.access import AccessLog
 from proxy.assembly import Assembly, prepare
+from proxy.credentials import key_of
 
 FIRST = """
 store: 'memory:'
@@ -152,6 +157,68 @@ async def test_a_key_that_was_replaced_was_not_judged_yet() -> None:
     assert made.plane.sure == {}, "so that a new one is told of at once"
     adopt(made, FIRST)
     assert made.keys.refused("kept")
+
+
+async def test_the_breaker_of_a_key_that_was_replaced_goes() -> None:
+    made = built()
+    refused = Verdict(Status.ERROR, Blame.PROVIDER_CREDENTIAL, message="401", http_status=401)
+    for name in ("kept", "gone"):
+        key, now = key_of(made.config.providers[name]), made.plane.watch.now()
+        for _ in range(5):
+            permit = made.registry.admit(name, "m", now, key)
+            assert isinstance(permit, Permit)
+            permit.settle(Outcome(name, "m", refused, False, 1.0, 0.5, 1.7e9), now)
+    assert {one.provider for one in made.registry.unwell()} == {"kept", "gone"}
+    adopt(made, FIRST.replace("probes: {enabled: false}", "probes: {enabled: true}"))
+    assert {one.provider for one in made.registry.unwell()} == {"kept", "gone"}, "the keys are the same"
+    adopt(made)
+    assert made.registry.unwell() == []
+
+
+async def test_windows_get_their_new_length_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = built()
+    monkeypatch.setattr(turns, "LONGEST", 0.0)
+    for number in range(100):
+        now = made.plane.watch.now()
+        permit = made.registry.admit("kept", f"m-{number}", now)
+        assert isinstance(permit, Permit)
+        permit.settle(Outcome("kept", f"m-{number}", SUCCESS, False, 1.0, 0.5, 1.7e9), now)
+    whole = len(list(made.registry.breakers()))
+
+    def fitted(span: float) -> int:
+        return sum(breaker._window.spans(span) for breaker in made.registry.breakers())
+
+    adopt(made, FIRST + "breakers: {window: 50s}\n")
+    adopt(made, FIRST + "breakers: {window: 90s}\n")
+    seen = [fitted(90.0)]
+    while seen[-1] < whole:
+        await asyncio.sleep(0)
+        seen.append(fitted(90.0))
+    assert max(after - before for before, after in pairwise(seen)) <= turns.STEP
+    breaker = made.registry.breaker("kept", "m-7")
+    assert breaker is not None
+    assert breaker.counts(made.plane.watch.now()) == (1, 0)
+
+
+async def test_whose_key_it_was() -> None:
+    made = built()
+    before = made.config.providers["kept"]
+    adopt(made, FIRST.replace("sk-gone", "sk-other"))
+    assert made.plane.has_key(before)
+    adopt(made)
+    assert not made.plane.has_key(before)
+    assert not made.plane.has_key(load_text(FIRST, {}).providers["gone"])
+    assert made.plane.has_key(made.config.providers["kept"])
+
+
+async def test_a_bundle_that_goes_in_the_wrong_moment_is_a_mistake(tmp_path: Path) -> None:
+    config = load_text(f"upstream: {{ca_bundle: {tmp_path}/gone.pem}}\n", {})
+    with pytest.raises(ConfigError, match="cannot read"):
+        prepare(config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("proxy.assembly.check", lambda *_, **__: ())
+        with pytest.raises(ValueError, match="ca_bundle: cannot read"):
+            prepare(config)
 
 
 async def test_connections_to_origins_that_are_gone_end() -> None:

@@ -85,6 +85,15 @@ async def test_an_end_in_time_is_no_reason_for_last_words() -> None:
     assert not made.over
 
 
+async def test_an_answer_that_nobody_takes_is_counted_with_what_was_ended() -> None:
+    house = House()
+    made = plane()
+    made.server = house.server
+    wire = await Wire(house).send(request())
+    wire.transport.unsent = 1
+    assert (await ended(made, timeout=0.2))[0] == 1
+
+
 # -- connections -------------------------------------------------------------------------------------------------------
 
 
@@ -125,6 +134,17 @@ async def test_what_came_and_was_not_read_yet_is_read_first(pair: tuple[socket.s
     assert wire.transport.ending == ""
     ours.recv(9)
     assert house.server.let_go() == 0
+
+
+async def test_who_has_not_taken_all_of_an_answer_is_waited_for() -> None:
+    house = House()
+    wire = await Wire(house).send(request())
+    wire.transport.unsent = 1
+    assert house.server.let_go() == 1
+    assert wire.transport.ending == ""
+    wire.transport.unsent = 0
+    assert house.server.let_go() == 0
+    assert wire.transport.ending == "closed"
 
 
 async def test_requests_behind_the_first_are_served_before_the_end() -> None:

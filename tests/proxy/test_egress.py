@@ -13,7 +13,7 @@ from config.effective import Origin
 from config.egress import EgressProxy
 from proxy.certificates import client_context
 from proxy.connect import Connector, ConnectTimeoutError, UnreachableError
-from proxy.egress import LONGEST, Answer, ask
+from proxy.egress import LONGEST, Answer, ProxyError, ask
 from tests.e2e.authority import Authority
 from tests.e2e.connectproxy import ConnectProxy
 from tests.e2e.world import eventually
@@ -224,3 +224,12 @@ async def test_an_answer_in_pieces(size: int) -> None:
     assert answer.came.result() is None
     answer.data_received(b"more")
     answer.connection_lost(None)
+
+
+async def test_answers_before_the_answer_without_end_are_no_way() -> None:
+    answer = Answer(asyncio.get_running_loop())
+    for _ in range(3):
+        answer.data_received(b"HTTP/1.1 100\r\n\r\n" * 20_000)
+    answer.connection_lost(None)
+    with pytest.raises(ProxyError):
+        answer.came.result()

@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 import ssl
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import uvloop
 from config.load import load_text
 from proxy import tls
 from proxy.certificates import FileError
-from proxy.tls import Certificates, ServerContext, options
+from proxy.tls import Certificates, ServerContext, options, trusted
 from tests.e2e.authority import Authority
 
 
@@ -175,22 +176,90 @@ def test_a_bundle_nobody_named_before(files: Files, tmp_path: Path) -> None:
 def test_another_configuration_names_other_bundles(files: Files, tmp_path: Path) -> None:
     other = Authority(tmp_path, "other")
     text = f"tls: {{cert: {files.cert}}}\nproviders: {{groq: {{ca_bundle: {other.file}}}}}\n"
-    files.certificates.adopt(load_text(text, {}))
+    config = load_text(text, {})
+    files.certificates.adopt(config, trusted(config))
     assert [state.name for state in files.certificates.states] == ["tls", f"ca_bundle {other.file}"]
-    files.certificates.adopt(load_text(f"upstream: {{ca_bundle: {tmp_path}/gone}}\n", {}))
+    files.certificates.adopt(load_text("", {}), {})
     assert [state.name for state in files.certificates.states] == ["tls"], "a listener stays as it is"
     shutil.copy(files.ours.issue("two"), files.cert)
     files.settle()
     assert files.name == "two"
 
 
-async def test_a_port_without_tls(ours: Authority, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["pipe", "folder", "loop", "endless"])
+@pytest.mark.parametrize("which", [0, 1], ids=["cert", "bundle"])
+def test_what_stands_in_a_files_place_is_told_and_waited_for_never(files: Files, how: str, which: int) -> None:
+    path = (files.cert, files.ours.file)[which]
+    content = path.read_bytes()
+    path.unlink()
+    match how:
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "loop":
+            path.symlink_to(path.name)
+        case "endless":
+            path.symlink_to("/dev/zero")
+    files.settle()
+    state = files.certificates.states[which]
+    assert "cannot read" in (state.trouble or "")
+    assert which == 1 or files.name == "one"
+    path.rmdir() if how == "folder" else path.unlink()
+    path.write_bytes(content)
+    files.settle()
+    assert state.trouble is None
+
+
+def test_a_bundle_is_loaded_where_it_holds_up_nobody(files: Files, tmp_path: Path) -> None:
+    other = Authority(tmp_path, "other")
+    config = load_text(f"providers: {{groq: {{ca_bundle: {other.file}}}}}\n", {})
+    made = trusted(config)
+    other.file.unlink()
+    files.certificates.adopt(config, made)
+    assert files.certificates.client(str(other.file)) is made[str(other.file)].context
+
+
+def test_a_bundle_that_stays_keeps_its_context(files: Files) -> None:
+    """So that who has connected with it can resume its sessions, and what is told of it goes on."""
+    config = load_text(f"upstream: {{ca_bundle: {files.ours.file}}}\n", {})
+    before, state = files.certificates.client(str(files.ours.file)), files.certificates.states[1]
+    files.certificates.adopt(config, trusted(config))
+    assert files.certificates.client(str(files.ours.file)) is before
+    assert files.certificates.states[1] is state
+
+
+def test_looks_go_on_after_a_bug_and_end_when_told(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = threading.Semaphore(0)
+    looks = 0
+
+    def look() -> None:
+        nonlocal looks
+        looks += 1
+        looked.release()
+        if looks == 1:
+            raise RuntimeError("a bug")
+
+    monkeypatch.setattr(tls, "PERIOD", 0.01)
+    monkeypatch.setattr(files.certificates, "look", look)
+    before = set(threading.enumerate())
+    files.certificates.start()
+    (thread,) = set(threading.enumerate()) - before
+    assert thread.daemon, "a look that hangs does not hold up the end of the process"
+    for _ in range(3):
+        assert looked.acquire(timeout=20)
+    files.certificates.stop()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_a_port_without_tls() -> None:
     certificates = Certificates(load_text("", {}))
     assert certificates.server("tls") is None
     assert options(None) == {}
     assert certificates.states == []
     certificates.start()
-    await certificates.stop()
+    certificates.stop()
 
 
 def test_a_handshake_that_never_ends_is_given_up(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
