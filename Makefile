@@ -23,10 +23,10 @@ endif
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help setup run demo check test format bench image lock clean
+.PHONY: help setup run demo check audit test format bench bench-full image lock clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 
 setup: $(VENV)/.dev $(VENV)/.project ## everything for working on it, in .venv
 
@@ -40,6 +40,9 @@ check: setup ## ruff, mypy --strict and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(PYTHON_BIN) -m pytest -q tests/test_layering.py tests/test_packaging.py
+
+audit: setup ## ask for advisories about what is shipped; a service out of reach is a note
+	$(PYTHON_BIN) .ci/audit.py
 
 ifdef TESTS
 test: setup ## all tests with coverage; TESTS='tests/config -k units' for some, without
@@ -59,8 +62,11 @@ format: setup ## ruff's formatter and fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.runtime $(VENV)/.project $(VENV)/.bench ## measure against nginx and Envoy on this machine, and with each store; ARGS=stores for the stores alone
+bench: $(VENV)/.runtime $(VENV)/.project $(VENV)/.bench ## measure beside Envoy and others on this machine (ten minutes); ARGS='--only requests' for some, ARGS=stores for the stores
 	$(PYTHON_BIN) -m bench $(ARGS)
+
+bench-full: $(VENV)/.runtime $(VENV)/.project $(VENV)/.bench ## measure everything (an hour and a half) and write docs/benchmarks.md
+	$(PYTHON_BIN) -m bench --full $(ARGS)
 
 image: setup ## the container image, with docker, podman or buildah, tried out; EXTRAS='email sentry' for more in it
 	@PYTHON=$(PYTHON_BIN) image/build
@@ -73,6 +79,7 @@ lock: setup ## lock requirements anew after a change of an .in file; UPGRADE=1 f
 	$(LOCK) requirements/email.in -c requirements/dev.txt -o requirements/email.txt
 	$(LOCK) requirements/sentry.in -c requirements/dev.txt -o requirements/sentry.txt
 	$(LOCK) bench/requirements.in -o bench/requirements.txt
+	$(LOCK) bench/gateways/requirements.in -o bench/gateways/requirements.txt
 
 clean: ## remove .venv and everything a run left behind
 	rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

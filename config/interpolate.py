@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from config.problems import Problem, did_you_mean, looks_like_key, shortened
-from config.reading import Seen, read
+from config.reading import Reader, read
 from config.tree import Tree, child, item
 
 LARGEST_FILE: Final = 64 << 10
@@ -46,13 +46,13 @@ class Filled(str):
 
 
 def interpolate(
-    tree: Tree, environ: Mapping[str, str], base: Path, problems: list[Problem], seen: Seen | None = None
+    tree: Tree, environ: Mapping[str, str], base: Path, problems: list[Problem], reader: Reader = read
 ) -> Tree:
     """`tree` with every reference in its values replaced; a reference that cannot be is added to `problems`.
 
-    Relative files are looked for in `base`, and noted down in `seen`. A value with a problem stays as it was written.
+    Relative files are looked for in `base`, and read by `reader`. A value with a problem stays as it was written.
     """
-    return _Filler(environ, base, problems, seen).fill(tree, "")
+    return _Filler(environ, base, problems, reader).fill(tree, "")
 
 
 def untold(problems: list[Problem], tree: Tree) -> list[Problem]:
@@ -93,11 +93,11 @@ def _encodable(value: str) -> bool:
 
 
 class _Filler:
-    def __init__(self, environ: Mapping[str, str], base: Path, problems: list[Problem], seen: Seen | None) -> None:
+    def __init__(self, environ: Mapping[str, str], base: Path, problems: list[Problem], reader: Reader) -> None:
         self._environ = environ
         self._base = base
         self._problems = problems
-        self._seen = seen
+        self._read = reader
 
     def fill(self, tree: Tree, path: str) -> Tree:
         if isinstance(tree, dict):
@@ -135,7 +135,7 @@ class _Filler:
 
     def _file(self, name: str) -> str:
         try:
-            content = read(self._base / name, LARGEST_FILE + 1, self._seen)
+            content = self._read(self._base / name, LARGEST_FILE + 1)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise ValueError(f"cannot read {name[:256]}: {reason}") from None

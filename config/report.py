@@ -78,7 +78,7 @@ def render(found: Report) -> str:
     """The report as text for people."""
     keys = "added for callers that bring none" if found.adds_credentials else "never added: callers bring their own"
     parts = [
-        f"listen {found.listen}, admin {found.admin}, store {found.store}; credentials are {keys}",
+        visible(f"listen {found.listen}, admin {found.admin}, store {found.store}; credentials are {keys}", LONGEST),
         table([("PROVIDER", "BASE URL", "DIALECT", "CREDENTIAL"), *map(_cells, found.providers)]),
     ]
     if found.targets:

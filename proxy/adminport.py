@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from config.address import Listen
+from config.problems import shortened
 from config.settings import Tls
 
 PLAIN: Final = Tls()
@@ -56,7 +57,7 @@ def ask(listen: Listen, method: str, path: str, headers: Mapping[str, str], time
     except (OSError, http.client.HTTPException) as error:
         nobody = isinstance(error, OSError) and error.errno in _NOBODY
         why = getattr(error, "strerror", None) or error
-        raise NoAnswerError(f"no answer on {listen}: {why}", nobody=nobody) from error
+        raise NoAnswerError(f"no answer on {listen}: {shortened(str(why))}", nobody=nobody) from error
 
 
 def _connection(host: str, port: int, timeout: float, tls: Tls, *, secret: bool) -> http.client.HTTPConnection:

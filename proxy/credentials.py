@@ -45,6 +45,8 @@ NARROWED: Final = b"accept-encoding"
 """The field that is never left out: what can be read here takes its value's place."""
 LEAST_SECRET: Final = 8
 """Bytes from which on a caller's key is known again wherever it stands; a shorter one may be any word."""
+LEAST_TOLD: Final = 6
+"""Bytes from which on a key is left out of what is kept of an answer."""
 _SUBPROTOCOL: Final = b"openai-insecure-api-key."
 """How browsers, which cannot set fields there, send a key with a WebSocket handshake."""
 _FIELDS: Final = {
@@ -119,8 +121,16 @@ def credential(scan: Scan, target: bytes, provider: Provider, endpoint: Endpoint
 
 def fingerprint(scan: Scan, placement: Placement) -> str:
     """A name for the key in use that tells nothing about it: a hash under a key of this process; empty for none."""
-    keys = [_key(*pair) for pair in scan.credentials if pair[0] not in placement.drop]
-    return _digest(keys + _keys(placement.extra, placement.target))
+    return _digest(_sent(scan, placement) + _keys(placement.extra, placement.target))
+
+
+def used(scan: Scan, placement: Placement) -> tuple[str, ...]:
+    """The secrets that go along with a request, so that nothing its answer says is kept with one of them in it."""
+    keys = _sent(scan, placement) + _offered_keys(scan, placement.target)
+    keys += [_key(name.lower(), value) for name, value in placement.extra if _sensitive(name.lower())]
+    keys += [item.partition(b"=")[2] for item, name, _ in _parameters(placement.target) if name in _PARAMETERS]
+    keys += [quote_from_bytes(key, safe="").encode() for key in keys]
+    return tuple(dict.fromkeys(key.decode("utf-8", "replace") for key in keys if len(key) >= LEAST_TOLD))
 
 
 def key_of(provider: Provider) -> str:
@@ -221,6 +231,11 @@ def _key(name: bytes, value: bytes) -> bytes:
     if not words or (len(words) == 1 and name == b"authorization" and words[0].lower() in _SCHEMES):
         return b""
     return words[-1]
+
+
+def _sent(scan: Scan, placement: Placement) -> list[bytes]:
+    """The caller's keys that stay in their fields."""
+    return [_key(*pair) for pair in scan.credentials if pair[0] not in placement.drop]
 
 
 def _in_subprotocol(scan: Scan) -> bool:

@@ -14,6 +14,7 @@ from proxy import answers, errors, headers
 from proxy.answers import RefusedError
 from proxy.attempt import Attempt, Guide
 from proxy.connect import ConnectTimeoutError, UnreachableError
+from proxy.credentials import used
 from proxy.errors import Refusal
 from proxy.pool import IDLE_EXPIRY, PoolWaitError
 from proxy.probing import Probing
@@ -22,6 +23,7 @@ from proxy.verdict import Ending, judge
 from proxy.wishes import NONE
 
 if TYPE_CHECKING:
+    from config.effective import Provider
     from proxy.asked import Asked
     from proxy.credentials import Placement
     from proxy.plan import Step
@@ -272,7 +274,12 @@ class Dispatch:
         plane = self._plane
         now = plane.watch.now()
         at = plane.wall()
-        verdict = SUCCESS if attempt.good() else judge(attempt.facts(at))
+        placed = self._asked.placed if step.rewritten is None else step.rewritten.placed
+        verdict = SUCCESS
+        if not attempt.good():
+            facts = attempt.facts(at)
+            facts.secrets = used(self._asked.scan, placed)
+            verdict = judge(facts)
         began = attempt.request_sent_at or attempt.started_at
         took = now - began
         self.upstream_time += took
@@ -294,20 +301,24 @@ class Dispatch:
             attempt.peek.reasoning,
         )
         plane.recorder.attempt(permit.settle(outcome, now))
-        placed = self._asked.placed if step.rewritten is None else step.rewritten.placed
         if placed.configured and (verdict.status is not _SUCCESS or plane.sure.get(step.provider.name, 0.0) <= now):
-            self._judge_key(step.provider.name, verdict, now, at)
+            self._judge_key(step.provider, verdict, now, at)
         return verdict
 
-    def _judge_key(self, provider: str, verdict: Verdict, now: float, at: float) -> None:
-        """Tell what the provider thinks of its configured key, which went along; only a generation proves it good."""
-        plane = self._plane
+    def _judge_key(self, provider: Provider, verdict: Verdict, now: float, at: float) -> None:
+        """Tell what the provider thinks of its configured key, which went along; only a generation proves it good.
+
+        That of a key which has been replaced meanwhile says nothing of the one in its place.
+        """
+        plane, name = self._plane, provider.name
+        if not plane.has_key(provider):
+            return
         if verdict.blame is Blame.PROVIDER_CREDENTIAL:
-            plane.sure.pop(provider, None)
-            plane.recorder.key(provider, False, verdict.http_status, at)
+            plane.sure.pop(name, None)
+            plane.recorder.key(name, False, verdict.http_status, at)
         elif verdict.status is _SUCCESS and self._asked.endpoint.generation:
-            plane.sure[provider] = now + SURE
-            plane.recorder.key(provider, True, verdict.http_status, at)
+            plane.sure[name] = now + SURE
+            plane.recorder.key(name, True, verdict.http_status, at)
 
     async def _give(self, step: Step, attempt: Attempt, verdict: Verdict) -> Failure | None:
         """See to it that what the client has begun to get ends as it should: by itself, or visibly broken off.

@@ -154,7 +154,7 @@ class Lists:
 
     def _tell(self, provider: Provider, verdict: Verdict) -> None:
         went_along = provider.credential is not None and provider.list_origin is None
-        if not went_along or _SCOPE.search(verdict.message.lower()):
+        if not went_along or not self._plane.has_key(provider) or _SCOPE.search(verdict.message.lower()):
             return
         if verdict.blame is Blame.PROVIDER_CREDENTIAL:
             self._plane.sure.pop(provider.name, None)

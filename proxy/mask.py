@@ -7,6 +7,7 @@ Vendors echo keys in their messages. Masked are tokens with known key prefixes, 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from breaker.outcome import MESSAGE_LIMIT
@@ -36,8 +37,13 @@ _WORD: Final = re.compile(r"[A-Za-z]?[a-z]*\d*[A-Za-z]?|(?:[A-Z][a-z]{2,}){2,3}\
 _LONGEST_WORD: Final = 24
 
 
-def mask(text: str) -> str:
-    """`text` as one line of at most `MESSAGE_LIMIT` characters, credentials and long tokens replaced."""
+def mask(text: str, secrets: Iterable[str] = ()) -> str:
+    """`text` as one line of at most `MESSAGE_LIMIT` characters, credentials and long tokens replaced.
+
+    So are `secrets`, whatever they look like: those that are known to have gone along.
+    """
+    for secret in secrets:
+        text = text.replace(secret, MASK)
     line = _one_line(text)
     line = _NAMED.sub(_named, line)
     line = _PREFIXED.sub(MASK, line)

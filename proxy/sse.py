@@ -51,6 +51,8 @@ class Splitter:
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that `data` completes."""
+        if not data:
+            return []  # a decoder may have nothing to give; a CR before it is still the last byte
         if not self.open and 13 not in data:
             if len(data) <= _SMALL and (event := _single(data)):
                 return [event]

@@ -61,7 +61,7 @@ class Facts(Struct):
     `limit` is the time limit that ended the attempt, in seconds. `detail` is a reason in words, such as the system's
     error. `model` is the name asked for, where it is known. `now` is Unix time, for a Retry-After that is a date in an
     answer without one. `error` beats what `body` says. `probe` says what a probe of ours asked, None for a caller's
-    request; `lack` what its answer lacks, although it came whole and with a good status.
+    request; `lack` what its answer lacks, although it came whole and with a good status. `secrets` went along with it.
     """
 
     ending: Ending
@@ -81,6 +81,7 @@ class Facts(Struct):
     now: float | None = None
     probe: Asks | None = None
     lack: InBandError | None = None
+    secrets: tuple[str, ...] = ()
 
 
 class Said(Struct, frozen=True):
@@ -231,7 +232,7 @@ def _judge_ending(facts: Facts, row: Row) -> Verdict:
     message = row.message.format(progress=progress, within=within, silent=silent)
     if facts.detail:
         message = f"{message}: {facts.detail}"
-    return Verdict(row.status, row.blame, row.retry, mask(message), facts.status)
+    return Verdict(row.status, row.blame, row.retry, mask(message, facts.secrets), facts.status)
 
 
 def _judge_in_band(facts: Facts, error: InBandError) -> Verdict:
@@ -252,7 +253,7 @@ def _judge_said(facts: Facts, error: InBandError, message: str) -> Verdict:
     if rule.status is Status.SUCCESS:
         return _success(error.code)
     wait = retry_after(facts.headers, error.retry_after, facts.now) if isinstance(rule.status, Status) else None
-    return Verdict(rule.status, rule.blame, rule.retry, mask(message), error.code, wait)
+    return Verdict(rule.status, rule.blame, rule.retry, mask(message, facts.secrets), error.code, wait)
 
 
 def _progress(facts: Facts) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from config.interpolate import LARGEST_FILE, Filled, interpolate
+from config.interpolate import LARGEST_FILE, Filled, interpolate, untold
 from config.problems import Problem
 from config.tree import Tree
 
@@ -71,3 +71,27 @@ def test_what_was_filled_in_remembers_how_it_was_written() -> None:
     assert isinstance(tree, Filled)
     assert tree.template == "k-${GROQ_KEY}"
     assert tree.part("x").template == "k-${GROQ_KEY}"
+
+
+def test_what_is_no_text_is_not_filled_in() -> None:
+    problems: list[Problem] = []
+    assert interpolate({"a": "${RAW}"}, {"RAW": "\udcff"}, Path(), problems) == {"a": None}
+    assert problems == [Problem("a", "environment variable RAW is not UTF-8 text")]
+
+
+@pytest.mark.parametrize(
+    ("place", "problem", "told"),
+    [
+        ("a", Problem("a", "is wrong: sk-canary"), False),
+        ("a", Problem("a[3].b", 'has "anary" in it'), False),
+        ("a.target", Problem("a", '"sk-canary/x" is not provider/model'), False),
+        ("a", Problem("a", "must be at most 9"), True),
+        ("a", Problem("b", "has sk-canary of its own"), True),
+        ("a", Problem("ab.c", "has sk-canary of its own"), True),
+    ],
+)
+def test_what_was_filled_in_is_not_told(place: str, problem: Problem, told: bool) -> None:
+    value = Filled.of("sk-canary", "${KEY}")
+    tree = {place: value} if place == "a" else {"a": {"target": value}}
+    expected = problem if told else Problem(problem.path, '"${KEY}" stands for something that cannot be used here')
+    assert untold([problem], tree) == [expected]

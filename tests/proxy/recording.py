@@ -16,6 +16,8 @@ class Transport(asyncio.Transport):
         super().__init__(extra)
         self.writes: list[bytes] = []
         self.reading = True
+        self.unsent = 0
+        """Bytes that its peer has not taken yet."""
         self.ending = ""
         """`closed` or `aborted` once it was; the first counts."""
 
@@ -28,6 +30,9 @@ class Transport(asyncio.Transport):
 
     def writelines(self, list_of_data: Iterable[Any]) -> None:
         self.writes.extend(bytes(part) for part in list_of_data)
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
     def pause_reading(self) -> None:
         self.reading = False

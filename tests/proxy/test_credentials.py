@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from config.effective import Config, Provider
 from config.load import load_text
 from proxy import paths
-from proxy.credentials import Placement, credential, fingerprint, foreign, key_of, may_spend, own_secret
+from proxy.credentials import Placement, credential, fingerprint, foreign, key_of, may_spend, own_secret, used
 from proxy.headers import Pair, request_head, scan
 from proxy.paths import CHAT, FAL, GENERATE, MESSAGES, Endpoint
 
@@ -530,3 +530,32 @@ def test_no_token_leaks_and_no_stranger_spends(
     if b"own" in everything or b"org-secret" in everything:
         assert placed.own
         assert listen in (LOOPBACK, OPEN, BOTH) or has_token
+
+
+@pytest.mark.parametrize(
+    ("fields", "target", "secrets"),
+    [
+        ([(b"Authorization", b"Bearer team-alpha-orchid")], b"/v1/x", {"team-alpha-orchid"}),
+        ([(b"x-api-key", b"short")], b"/v1/x", set()),
+        ([], b"/v1/x?key=a%2Fb+c%2Bddd&alt=sse", {"a/b+c+ddd", "a%2Fb+c%2Bddd", "a%2Fb%2Bc%2Bddd"}),
+        (
+            [(b"Upgrade", b"websocket"), (b"Sec-WebSocket-Protocol", b"realtime, openai-insecure-api-key.sk-abcdef")],
+            b"/v1/x",
+            {"sk-abcdef"},
+        ),
+    ],
+)
+def test_what_goes_along_is_known_for_what_is_kept_of_the_answer(
+    fields: list[Pair], target: bytes, secrets: set[str]
+) -> None:
+    found = set(used(scan(fields), Placement(target)))
+    assert found >= secrets
+    assert bool(found) == bool(secrets)
+
+
+def test_what_is_added_goes_along_and_what_is_dropped_does_not() -> None:
+    added = ((b"Authorization", b"Bearer sk-own-key"), (b"X-Lab-Token", b"lab-token"), (b"X-Plain", b"plain-text"))
+    placement = Placement(b"/v1/x", frozenset((b"authorization",)), added)
+    found = set(used(scan([(b"Authorization", b"Bearer detour")]), placement))
+    assert {"sk-own-key", "lab-token"} <= found
+    assert "plain-text" not in found

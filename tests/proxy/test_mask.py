@@ -123,3 +123,10 @@ def test_no_repetition_takes_long(unit: str) -> None:
     """Work that grew with the square or worse would be felt here."""
     for _ in range(20):
         assert len(mask(unit * 20_000)) <= MESSAGE_LIMIT
+
+
+def test_what_went_along_is_masked_whatever_it_looks_like() -> None:
+    wordy, short = "team-alpha-production-orchid", "sk-123"
+    text = f"{wordy} is unknown, and so is {short}"
+    assert mask(text) == text
+    assert mask(text, (wordy, short)) == "*** is unknown, and so is ***"

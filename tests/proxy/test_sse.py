@@ -138,3 +138,11 @@ def test_long_names_and_events_are_cut_alike_in_all_pieces(size: int) -> None:
 def test_a_long_name_is_cut_on_the_short_way_too() -> None:
     event = b"event: " + b"n" * 500 + b"\ndata: a\n\n"
     assert split(event, event) == [(b"n" * NAME_LIMIT, b"a")] * 2
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_a_piece_of_nothing_changes_nothing(end: bytes) -> None:
+    """As a decoder gives when it needs more, be it between a CR and its LF."""
+    body = b"event: a" + end + b"data: b" + end + end + b"data: c" + end + end
+    pieces = [piece for at in range(len(body)) for piece in (b"", body[at : at + 1], b"")]
+    assert split(*pieces) == [(b"a", b"b"), (b"", b"c")]
