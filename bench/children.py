@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,22 +29,33 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(command: Sequence[str], *, core: int, port: int, log: Path) -> Iterator[list[int]]:
+def running(
+    command: Sequence[str],
+    *,
+    core: int,
+    port: int,
+    log: Path,
+    more: Mapping[str, str] | None = None,
+    patience: float = 20,
+) -> Iterator[list[int]]:
     """A server on one core, listening on `port`; gives its process ids (its own first) and ends it afterwards."""
-    child = start(command, core=core, log=log)
+    child = start(command, core=core, log=log, more=more)
     try:
-        wait(child, port, log)
+        wait(child, port, log, patience)
         yield proc.family(child.pid)
     finally:
         end(child)
 
 
-def start(command: Sequence[str], *, core: int, log: Path) -> subprocess.Popen[bytes]:
-    """A server on one core, which may not listen yet; to be given to `end` whatever happens."""
+def start(
+    command: Sequence[str], *, core: int, log: Path, more: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """A server on one core, which may not listen yet; to be given to `end` whatever happens. `more` is environment."""
     with log.open("wb") as out:
         return subprocess.Popen(
             command,
             cwd=ROOT,
+            env={**os.environ, **(more or {})},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -62,9 +73,9 @@ def end(child: subprocess.Popen[bytes]) -> None:
         child.wait()
 
 
-def wait(child: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    """Until it listens on `port`. Raises BenchError when it ends before or takes longer than 20 s."""
-    deadline = time.monotonic() + 20
+def wait(child: subprocess.Popen[bytes], port: int, log: Path, patience: float = 20) -> None:
+    """Until it listens on `port`. Raises BenchError when it ends before or takes longer than so many seconds."""
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if child.poll() is not None:
             break

@@ -9,7 +9,9 @@ import subprocess
 from pathlib import Path
 from typing import Any, Final
 
-_TOOLS: Final = {"wrk": "wrk", "nginx": "nginx-light", "redis-server": "redis-server"}
+_TOOLS: Final = {
+    "wrk": "wrk", "nginx": "nginx-light", "haproxy": "haproxy", "redis-server": "redis-server", "openssl": "openssl",
+}  # fmt: skip
 
 
 def describe() -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""The four measurements, one run of one peer each. Peers stand on one core, load and provider on another."""
+"""Where measurements are taken, and those of requests, streams, latency and memory: one run of one peer each.
+
+Peers stand on one core, load and provider on another.
+"""
 
 from __future__ import annotations
 
@@ -13,36 +16,16 @@ from msgspec import Struct
 
 from bench import proc
 from bench.children import BenchError, result
-from bench.peers import PEERS, Peer, Server, answering, peer_running, streaming
+from bench.peers import PEERS, Server, answering, peer_running, streaming
+from bench.plan import Plan
 
 Run = dict[str, Any]
-
-ROUNDS: Final = {"requests": 5, "events": 5, "latency": 3, "memory": 1}
-"""How often each is repeated; memory hardly varies."""
 
 CLUMPS: Final = 1.2
 """Events per read of the client above which a stream run is not clean."""
 
 DIRECT: Final = "direct"
 LUA: Final = Path(__file__).parent / "load" / "chat.lua"
-
-
-class Plan(Struct, frozen=True):
-    """How long and how large; seconds."""
-
-    rounds: dict[str, int]
-    """How often each measurement is repeated."""
-    requests_seconds: float = 4
-    connections: int = 32
-    streams: int = 500
-    gap: float = 0.02
-    """Between the events of one stream."""
-    streams_seconds: float = 6
-    rate: int = 1000
-    """Requests per second of the latency runs."""
-    rate_seconds: float = 5
-    idle_streams: int = 1000
-    warm: float = 2
 
 
 class Bench(Struct, frozen=True):
@@ -59,18 +42,19 @@ class Bench(Struct, frozen=True):
         return result(command, core=self.load_core, seconds=seconds + 30)
 
     @contextmanager
-    def server(self, name: str, upstream: Server) -> Iterator[Server]:
-        """A peer in front of `upstream`, or `upstream` itself."""
+    def server(self, name: str, upstream: Server, groups: int = 1) -> Iterator[Server]:
+        """A peer in front of `upstream`, or `upstream` itself; Detour with so many model groups."""
         with ExitStack() as stack:
-            peer = next((peer for peer in PEERS if peer.name == name), None)
+            peer = PEERS.get(name)
             try:
-                yield upstream if peer is None else stack.enter_context(self._start(peer, upstream))
+                yield (
+                    upstream
+                    if peer is None
+                    else stack.enter_context(peer_running(peer, upstream, self.folder, self.peer_core, groups=groups))
+                )
             except BenchError as error:
                 said = self.folder / f"{name}.out"
                 raise BenchError(f"{name}: {error}\n{said.read_text()[-2000:] if said.exists() else ''}") from error
-
-    def _start(self, peer: Peer, upstream: Server) -> Any:
-        return peer_running(peer, upstream, self.folder, self.peer_core)
 
 
 def requests(bench: Bench, name: str) -> Run:
@@ -79,45 +63,76 @@ def requests(bench: Bench, name: str) -> Run:
         return saturated(bench, server)
 
 
-def saturated(bench: Bench, server: Server) -> Run:
-    """As many requests as a server can answer, after some to get warm."""
-    _wrk(bench, server, bench.plan.warm)
-    before = proc.cpu_seconds(server.pids)
-    run = _wrk(bench, server, bench.plan.requests_seconds)
+def saturated(bench: Bench, server: Server, connections: int = 0, size: int = 480, models: int = 1) -> Run:
+    """As many requests as a server can answer, after some to get warm; how busy both cores are meanwhile.
+
+    `connections` are those of the plan when 0, `size` is that of a body, `models` are asked for in turn.
+    """
+    load = Load(connections or bench.plan.connections, size, models)
+    warmed = wrk(bench, server, max(bench.plan.warm, server.slow), load)
+    if warmed["requests"] == warmed["failed"]:
+        raise BenchError(f"none of {warmed['requests']} requests was answered well")
+    before, others = proc.cpu_seconds(server.pids), proc.core_seconds(bench.load_core)
+    run = wrk(bench, server, bench.plan.requests_seconds, load)
     run["cpu_seconds"] = proc.cpu_seconds(server.pids) - before
     return run | {
         "per_second": run["requests"] / run["seconds"],
-        "per_cpu_second": run["requests"] / run["cpu_seconds"],
+        "per_cpu_second": run["requests"] / max(run["cpu_seconds"], 0.01),
         "core": run["cpu_seconds"] / run["seconds"],
+        "load_core": (proc.core_seconds(bench.load_core) - others) / run["seconds"],
     }
 
 
-def _wrk(bench: Bench, server: Server, seconds: float) -> Run:
-    url = f"http://127.0.0.1:{server.port}{server.path}"
-    connections = str(bench.plan.connections)
-    command = ["wrk", "-t1", "-c", connections, "-d", f"{max(1, round(seconds))}s", "-s", str(LUA), "--latency", url]
-    return result(command, core=bench.load_core, seconds=seconds + 20)
+class Load(Struct, frozen=True):
+    """What wrk does: over how many connections, bytes of a body, models in turn, ms that a connection rests."""
+
+    connections: int
+    size: int = 480
+    models: int = 1
+    rest: int = 0
+
+
+def wrk(bench: Bench, server: Server, seconds: float, load: Load) -> Run:
+    """One run of wrk."""
+    headers = [word for header in server.headers for word in ("-H", header)]
+    command = [
+        "wrk", "-t1", "-c", str(load.connections), "-d", f"{max(1, round(seconds))}s", "--timeout", "10s",
+        "-s", str(LUA), *headers, "--latency", f"{server.url}{server.path}", "--",
+        str(load.size), str(load.models), str(load.rest),
+    ]  # fmt: skip
+    return result(command, core=bench.load_core, seconds=seconds + 30)
 
 
 def events(bench: Bench, name: str) -> Run:
-    """CPU time of the peer for each event it relays, with many streams open.
+    """CPU time of the peer for each event it relays, with many streams open; the longest gap between two events."""
+    return _undisturbed(bench, name, bench.plan.streams, bench.plan.gap)
+
+
+def crowd(bench: Bench, name: str) -> Run:
+    """The same with more streams."""
+    return _undisturbed(bench, name, bench.plan.crowd, bench.plan.crowd_gap)
+
+
+def _undisturbed(bench: Bench, name: str, streams: int, gap: float) -> Run:
+    """One run that is clean, if one of three is.
 
     When something else on the machine holds up provider or proxy, events come in clumps and clumps are cheap: such a
-    run says nothing and is taken again, at most twice.
+    run says nothing and is taken again.
     """
     for _ in range(2):
-        run = _events(bench, name)
+        run = _events(bench, name, streams, gap)
         if run["clean"]:
             return run
-    return _events(bench, name)
+    return _events(bench, name, streams, gap)
 
 
-def _events(bench: Bench, name: str) -> Run:
-    plan = bench.plan
-    with streaming(bench.folder, bench.load_core, plan.gap) as upstream, bench.server(name, upstream) as server:
-        run = _streams(bench, server, plan.streams, plan.streams_seconds)
+def _events(bench: Bench, name: str, streams: int, gap: float) -> Run:
+    with streaming(bench.folder, bench.load_core, gap) as upstream, bench.server(name, upstream) as server:
+        others = proc.core_seconds(bench.load_core)
+        run = _streams(bench, server, streams, bench.plan.streams_seconds)
+        others = proc.core_seconds(bench.load_core) - others
     per_second = run["events"] / run["seconds"]
-    asked = plan.streams / plan.gap
+    asked = streams / gap
     clumps, delivered = run["events"] / run["reads"], per_second / asked
     return run | {
         "clean": clumps < CLUMPS and 0.97 < delivered < 1.03 and not run["unanswered"],
@@ -127,13 +142,14 @@ def _events(bench: Bench, name: str) -> Run:
         "delivered": delivered,
         "cpu_us": run["cpu_seconds"] / run["events"] * 1e6,
         "core": run["cpu_seconds"] / run["seconds"],
+        "added_gap_ms": (run["longest_gap"] - gap) * 1e3,
     }
 
 
 def _streams(bench: Bench, server: Server, streams: int, seconds: float) -> Run:
     return bench.load(
         "streams", "--port", server.port, "--path", server.path, "--streams", streams, "--warm", bench.plan.warm,
-        "--seconds", seconds, "--pid", *server.pids, seconds=seconds + bench.plan.warm,
+        "--seconds", seconds, "--pid", *server.pids, seconds=seconds + bench.plan.warm + streams / 200,
     )  # fmt: skip
 
 
@@ -143,12 +159,13 @@ def latency(bench: Bench, name: str) -> Run:
         return steady(bench, server, bench.plan.rate_seconds)
 
 
-def steady(bench: Bench, server: Server, seconds: float) -> Run:
-    """Requests at a fixed rate for that long, after some to get warm."""
+def steady(bench: Bench, server: Server, seconds: float, polled: str = "") -> Run:
+    """Requests at a fixed rate for that long, after some to get warm; `polled` is asked of the admin port meanwhile."""
     plan = bench.plan
+    poll = ["--poll-port", server.admin, "--poll", polled] if polled else []
     return bench.load(
         "openloop", "--port", server.port, "--path", server.path, "--rate", plan.rate, "--warm", plan.warm,
-        "--seconds", seconds, seconds=plan.warm + seconds,
+        "--seconds", seconds, *poll, seconds=plan.warm + seconds,
     )  # fmt: skip
 
 
@@ -161,16 +178,6 @@ def memory(bench: Bench, name: str) -> Run:
         raise BenchError(f"{name}: {run['unanswered']} streams were not answered")
     most, streams = run["resident_bytes"], bench.plan.idle_streams
     return {"streams": streams, "one": least, "all": most, "per_stream": (most - least) / (streams - 1)}
-
-
-MEASUREMENTS: Final = {"requests": requests, "events": events, "latency": latency, "memory": memory}
-"""In the order they are run; each is given the peers of `names`."""
-
-
-def names(measurement: str) -> list[str]:
-    """Who takes part: the baseline has no CPU time and no memory of its own to look at."""
-    peers = [peer.name for peer in PEERS]
-    return peers if measurement == "memory" else [DIRECT, *peers]
 
 
 def cores() -> tuple[int, int]:

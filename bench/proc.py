@@ -1,4 +1,4 @@
-"""What the kernel says about processes: CPU time and resident memory, from /proc."""
+"""What the kernel says about processes and cores: time, memory and descriptors, from /proc."""
 
 from __future__ import annotations
 
@@ -22,10 +22,23 @@ def _ticks(stat: str) -> int:
     return int(fields[11]) + int(fields[12])
 
 
+def core_seconds(core: int) -> float:
+    """How long a core has been anything but idle since the machine was started, in seconds."""
+    line = next(one for one in Path("/proc/stat").read_text().splitlines() if one.startswith(f"cpu{core} "))
+    # user, nice, system, idle, iowait, irq, softirq, steal
+    ticks = [int(field) for field in line.split()[1:9]]
+    return (sum(ticks) - ticks[3] - ticks[4]) / _TICKS
+
+
 def resident_bytes(pids: Iterable[int]) -> int:
     """Resident set size of these processes together, in bytes."""
     page = os.sysconf("SC_PAGE_SIZE")
     return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * page for pid in pids)
+
+
+def descriptors(pid: int) -> int:
+    """How many files and sockets a process has open."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def family(pid: int) -> list[int]:

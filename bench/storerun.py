@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from bench import costs, machine, measure, peers, stores, troubles
+from bench import costs, machine, measure, peers, plan, stores, troubles
 from bench.report import RESULTS, Document, stamped
 
 FOLDER: Final = RESULTS / "stores"
@@ -24,32 +24,34 @@ class Plan(Struct, frozen=True):
     requests: int = 5
     troubles: int = 3
     flushes: int = 7
-    load: measure.Plan = measure.Plan(measure.ROUNDS)
+    load: plan.Plan = plan.FULL
 
 
-QUICK: Final = Plan(1, 1, 2, measure.Plan(measure.ROUNDS, requests_seconds=2, warm=1))
+QUICK: Final = Plan(1, 1, 2, plan.QUICK)
+SHORT: Final = Plan(1, 0, 2, plan.SHORT)
+"""Without troubles, each of which takes a third of a minute."""
 
 
-def run(plan: Plan) -> Document:
+def run(size: Plan) -> Document:
     """Everything that is measured of stores."""
     document: Document = {
         **stamped(),
         "machine": machine.describe(),
         "versions": peers.store_versions(),
-        "plan": msgspec.to_builtins(plan),
+        "plan": msgspec.to_builtins(size),
     }
     with tempfile.TemporaryDirectory(prefix="detour-bench-") as folder:
         # nginx started by root serves as another user: it must be able to reach its folders.
         Path(folder).chmod(0o755)
-        bench = measure.Bench(plan.load, Path(folder), *measure.cores())
+        bench = measure.Bench(size.load, Path(folder), *measure.cores())
         document["requests"] = _in_turn(
-            "store", stores.STORES, plan.requests, lambda name: stores.requests(bench, name)
+            "store", stores.STORES, size.requests, lambda name: stores.requests(bench, name)
         )
         document["troubles"] = _in_turn(
-            "trouble", list(troubles.TROUBLES), plan.troubles, lambda name: troubles.latency(bench, name)
+            "trouble", list(troubles.TROUBLES), size.troubles, lambda name: troubles.latency(bench, name)
         )
         document["flushes"] = {
-            kind: {str(touched): _told(bench, kind, touched, plan.flushes) for touched in costs.TOUCHED}
+            kind: {str(touched): _told(bench, kind, touched, size.flushes) for touched in costs.TOUCHED}
             for kind in costs.FLUSHED
         }
         _say("an idle sidecar, a day of history")
@@ -66,7 +68,7 @@ def _in_turn(
     what: str, names: Sequence[str], rounds: int, measured: Callable[[str], measure.Run]
 ) -> dict[str, list[Any]]:
     """Runs of each, one after the other, each round beginning with another one."""
-    runs: dict[str, list[Any]] = {name: [] for name in names}
+    runs: dict[str, list[Any]] = {name: [] for name in names if rounds}
     for number in range(rounds):
         first = number % len(names)
         for name in [*names[first:], *names[:first]]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import sys
+from time import perf_counter
 from typing import Any, cast
 
 import uvloop
@@ -28,6 +30,8 @@ class Reader(asyncio.BufferedProtocol):
         self.events = 0
         self.reads = 0
         self.fault = ""
+        self.last = math.inf
+        self.longest = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         cast(asyncio.Transport, transport).write(self._request)
@@ -41,6 +45,14 @@ class Reader(asyncio.BufferedProtocol):
             self.fault = repr(data[:700])
         self.events += data.count(b"\n\n")
         self.reads += 1
+        now = perf_counter()
+        if now - self.last > self.longest:
+            self.longest = now - self.last
+        self.last = now
+
+    def start(self) -> None:
+        """Look for the longest gap from now on."""
+        self.longest = 0.0
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.fault = f"stream ended: {exc}"
@@ -59,6 +71,8 @@ async def measure(args: argparse.Namespace) -> dict[str, Any]:
     events, reads = sum(r.events for r in readers), sum(r.reads for r in readers)
     cpu, began = cpu_seconds(args.pid), loop.time()
     own = cpu_seconds([])
+    for reader in readers:
+        reader.start()
     await asyncio.sleep(args.seconds)
     seconds = loop.time() - began
     result = {
@@ -68,6 +82,7 @@ async def measure(args: argparse.Namespace) -> dict[str, Any]:
         "seconds": seconds,
         "cpu_seconds": cpu_seconds(args.pid) - cpu,
         "client_cpu_seconds": cpu_seconds([]) - own,
+        "longest_gap": max(r.longest for r in readers),
         "resident_bytes": resident_bytes(args.pid),
         "unanswered": sum(not r.reads for r in readers),
     }

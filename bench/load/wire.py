@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 EVENT_BYTES: Final = 190
@@ -29,13 +30,20 @@ ANSWER: Final = (
 )
 
 
-def post(path: str, *, stream: bool) -> bytes:
-    """A whole chat completion request of 480 bytes of JSON."""
+def answer(size: int) -> bytes:
+    """The body of a chat completion of so many bytes, at least those of `ANSWER`."""
+    head, mark, tail = ANSWER.encode().partition(b"Take the old road")
+    return head + b"w" * (size - len(ANSWER)) + mark + tail
+
+
+def post(path: str, *, stream: bool, headers: Sequence[str] = ()) -> bytes:
+    """A whole chat completion request of 480 bytes of JSON; `headers` come besides, or in the place of the same."""
     streamed = b"true" if stream else b"false"
     head = b'{"model":"bench-model","stream":%b,"messages":[{"role":"user","content":"' % streamed
     tail = b'"}],"temperature":0.2,"max_tokens":256}'
     body = head + b"y" * (480 - len(head) - len(tail)) + tail
-    return (
-        b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-        b"Authorization: Bearer sk-benchmark-0123456789\r\nContent-Length: %d\r\n\r\n%b"
-    ) % (path.encode(), len(body), body)
+    fields = {"Content-Type": "application/json", "Authorization": "Bearer sk-benchmark-0123456789"}
+    fields |= dict(header.split(": ", 1) for header in headers)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    first = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    return f"{first}{lines}Content-Length: {len(body)}\r\n\r\n".encode() + body

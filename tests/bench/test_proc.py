@@ -34,3 +34,18 @@ def test_family_holds_children() -> None:
         assert child.pid in proc.family(os.getpid())
     finally:
         child.communicate(b"\n")
+
+
+def test_a_core_is_busy_while_a_program_spins_on_it() -> None:
+    core = min(os.sched_getaffinity(0))
+    before = proc.core_seconds(core)
+    spin = "import os, time; os.sched_setaffinity(0, {%d}); end = time.process_time() + 0.3"
+    spin += "\nwhile time.process_time() < end: pass"
+    subprocess.run([sys.executable, "-c", spin % core], check=True, timeout=60)
+    assert proc.core_seconds(core) - before >= 0.25
+
+
+def test_descriptors_are_those_open() -> None:
+    before = proc.descriptors(os.getpid())
+    with open(os.devnull):
+        assert proc.descriptors(os.getpid()) == before + 1

@@ -1,42 +1,24 @@
-"""The page of numbers is made from raw rounds, and the one in docs/ is what the newest rounds make."""
+"""Figures and pages are made from raw rounds, and the page in docs/ is what the newest rounds make."""
 
 from __future__ import annotations
 
 import re
+from xml.etree import ElementTree as ET
 
 import pytest
 
-from bench import measure, pages, report
+from bench import benchmarkpage, pages, report
 from bench.load import wire
-
-
-def rounds(measurement: str, scale: float) -> list[dict[str, float]]:
-    runs = {
-        "requests": {"per_second": 10_000, "core": 1.0, "per_cpu_second": 10_000, "p50_ms": 2.0, "p99_ms": 4.0},
-        "events": {"cpu_us": 15.0, "delivered": 1.0, "per_read": 1.0, "clean": 1.0},
-        "latency": {"p50_ms": 0.25, "p99_ms": 1.0},
-        "memory": {"one": 30 * 2**20, "all": 60 * 2**20, "per_stream": 31457.28},
-    }
-    return [{figure: value * scale * factor for figure, value in runs[measurement].items()} for factor in (1, 3, 2)]
+from bench.measurements import MEASUREMENTS
+from bench.sections import SECTIONS
+from bench.tables import TABLES
+from bench.targets import table_of
+from tests.bench.peer_document import peer_document
 
 
 @pytest.fixture
 def document() -> report.Document:
-    return {
-        "taken_at": "2026-01-01 00:00 UTC",
-        "machine": {
-            "processor": "P", "cores": 2, "memory_gib": 4.0, "kernel": "6", "distribution": "D", "load_before": 0.1,
-        },
-        "versions": {"detour": "0", "envoy": "1"},
-        "plan": {
-            "rounds": {"requests": 3, "events": 3, "latency": 3, "memory": 1},
-            "connections": 32, "streams": 500, "gap": 0.02, "rate": 1000, "idle_streams": 1000,
-        },
-        **{
-            name: {peer: rounds(name, scale) for peer, scale in (("direct", 1), ("detour", 2), ("envoy", 4))}
-            for name in measure.MEASUREMENTS
-        },
-    }  # fmt: skip
+    return peer_document()
 
 
 def test_figures_are_medians_of_rounds_and_ratios_of_pairs(document: report.Document) -> None:
@@ -48,22 +30,43 @@ def test_figures_are_medians_of_rounds_and_ratios_of_pairs(document: report.Docu
     assert report.ratio(document, "requests", "detour", "envoy", "per_second") == pytest.approx(1.0)
 
 
+def test_a_peer_of_fewer_rounds_is_compared_in_those_it_had(document: report.Document) -> None:
+    del document["requests"]["litellm"][1:]
+    document["requests"]["detour"][0]["per_second"] = 5000
+    assert report.ratio(document, "requests", "detour", "litellm", "per_second") == 50
+
+
+def test_added_latency_is_that_above_the_same_round_without_a_proxy(document: report.Document) -> None:
+    assert report.added(document, "detour", "p50_ms") == [0.25, 0.75, 0.5]
+
+
 @pytest.mark.parametrize(
     ("name", "row"),
     [
-        ("requests", "| detour | 40,000 | 0.50 | 400% | 40,000 | 8.00 | 16.00 |"),
-        ("events", "| detour | 60.0 | 0.50 | 400.0% | 4.00 |"),
+        ("requests", "| detour | 40,000 | 100% | 0.50 | 400% | 200% | 40,000 | 8.00 | 16.00 |"),
+        ("requests", "| direct | 20,000 | 100% |  |  | 100% |  | 4.00 | 8.00 |"),
+        ("events", "| detour | 60.0 | 100% | 0.50 | 160% | 400.0% | 4.00 | 20.0 |"),
+        ("crowd", "| direct |  |  |  |  | 200.0% | 2.00 | 10.0 |"),
         ("latency", "| detour | 1.00 | +0.50 | 4.00 | +2.00 |"),
-        ("memory", "| detour | 120.0 | 240.0 | 122.9 |"),
+        ("memory", "| detour | 120.0 | 240.0 | 0.50 | 122.9 | 0.50 |"),
+        ("upload", "| detour | 2,048 | 100% | 0.50 | 400% | 200% | 2,048 |"),
+        ("start", "| detour | 400 | 100% | 0.50 |"),
+        ("settle", "| detour | 6.00 | 8.00 | 4.00 |"),
+        ("list", "| detour | 20,000 | 8.0 | 12.0 | 4.00 | 3.00 | +1.00 |"),
+        ("connections", "| detour | 4,000 | 400 |"),
+        ("soak", "| memory, MiB | +0.50 |"),
     ],
 )
 def test_tables(document: report.Document, name: str, row: str) -> None:
-    lines = report.TABLES[name](document).splitlines()
+    lines = TABLES[name](document).splitlines()
     assert row in lines
     assert len({line.count("|") for line in lines}) == 1
 
 
 def test_ceiling_tells_what_was_not_limited_by_the_proxy(document: report.Document) -> None:
+    for peer in ("portkey", "litellm"):
+        for run in document["requests"][peer]:
+            run["core"] = 1.0
     assert "not: that figure" not in report.ceiling(document)
     for run in document["requests"]["envoy"]:
         run["core"] = 0.5
@@ -74,29 +77,53 @@ def test_disturbed_runs_are_told(document: report.Document) -> None:
     assert report.unclean(document) == ""
     document["events"]["envoy"][1]["clean"] = False
     assert report.unclean(document).startswith("Some runs of envoy were disturbed")
+    assert report.unclean(document, "crowd") == ""
 
 
-def test_page_names_every_measurement(document: report.Document) -> None:
-    page = report.render(document)
-    assert re.findall("^## .*$", page, flags=re.MULTILINE) == [
-        "## Requests per second on one core",
-        "## CPU time per relayed event",
-        "## Added latency at 1,000 requests/s",
-        "## Memory for 1,000 open streams",
-        "## Do it again",
-    ]
-    assert all(report.TABLES[name](document) in page for name in report.TABLES)
+def test_page_has_targets_first_and_every_measurement(document: report.Document) -> None:
+    page = benchmarkpage.render(document)
+    headings = re.findall("^## (.*)$", page, flags=re.MULTILINE)
+    assert headings[0] == "Targets"
+    assert headings[-1] == "Do it again"
+    assert len(headings) == len(TABLES) + 2 == len(SECTIONS) + 2
+    assert list(TABLES) == list(SECTIONS) == [*MEASUREMENTS, "soak"]
+    assert all(made(document) in page for made in TABLES.values())
+    assert table_of(document) in page
+    assert not re.search(r"[{}]", page), "something was not filled in"
+    assert "\n\n\n" not in page
+
+
+def test_what_was_not_measured_has_no_section(document: report.Document) -> None:
+    for name in ("crowd", "soak", "connections"):
+        del document[name]
+    page = benchmarkpage.render(document)
+    assert "Soak" not in page
+    assert "connections.svg" not in page
+    assert "| not measured |" in page
 
 
 def test_sections_on_stores_come_before_the_end(document: report.Document) -> None:
-    page = report.render(document, "## Stores\n")
+    page = benchmarkpage.render(document, "## Stores\n")
     assert "\n\n## Stores\n\n## Do it again\n" in page
     assert "\n\n\n" not in page
+
+
+def test_growth_is_drawn(document: report.Document) -> None:
+    document["bodies"]["nginx"] = [{"points": [{"at": 1, "per_second": 5.0}, {"at": 10, "per_second": 0.0}]}]
+    drawn = benchmarkpage.pictures(document)
+    assert [path.name for path in drawn] == [f"benchmarks-{name}.svg" for name in ("connections", "targets", "bodies")]
+    page = benchmarkpage.render(document)
+    for path, picture in drawn.items():
+        assert f"]({path.name})" in page
+        root = ET.fromstring(picture)
+        assert len(list(root.iter("{http://www.w3.org/2000/svg}polyline"))) >= 2
 
 
 def test_published_page_is_what_the_newest_result_makes() -> None:
     if any(report.RESULTS.glob("*.json")):
         assert report.PAGE.read_text(encoding="utf-8") == pages.benchmarks()
+        for path, picture in benchmarkpage.pictures(report.newest()).items():
+            assert path.read_text(encoding="utf-8") == picture
     else:
         assert not report.PAGE.exists()
 
@@ -104,5 +131,12 @@ def test_published_page_is_what_the_newest_result_makes() -> None:
 def test_load_has_the_sizes_the_page_names() -> None:
     assert len(wire.EVENT) == 190
     assert len(wire.ANSWER) == 383
+    assert [len(wire.answer(size)) for size in (383, 4096, 1 << 20)] == [383, 4096, 1 << 20]
     bodies = {wire.post("/v1/chat/completions", stream=on).partition(b"\r\n\r\n")[2] for on in (True, False)}
     assert [len(body) for body in bodies] == [480, 480]
+
+
+def test_a_header_of_a_peer_takes_the_place_of_the_usual_one() -> None:
+    head = wire.post("/x", stream=False, headers=("Authorization: Bearer own", "x-more: 1")).partition(b"\r\n\r\n")[0]
+    assert head.count(b"Authorization") == 1
+    assert {b"Authorization: Bearer own", b"x-more: 1", b"Content-Length: 480"} <= set(head.split(b"\r\n"))

@@ -65,4 +65,4 @@ def test_published_pages_are_what_the_newest_results_make() -> None:
     else:
         assert scalingpage.PAGE.read_text(encoding="utf-8") == scalingpage.render(newest)
         assert scalingpage.PICTURE.read_text(encoding="utf-8") == scalingpage.picture(costs.costs(newest))
-    assert pages.benchmarks().startswith("<!-- Written by `make bench`")
+    assert pages.benchmarks().startswith("<!-- Written by `make bench-full`")

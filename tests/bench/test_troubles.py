@@ -16,7 +16,8 @@ from redis.retry import Retry
 
 from bench import children, stores, troubles
 from bench.children import BenchError, running
-from bench.measure import ROUNDS, Bench, Plan
+from bench.measure import Bench
+from bench.plan import Plan
 from bench.redisserver import RedisServer, redis_server
 from bench.troubles import TROUBLES, Course, Scene, Trouble
 from tests.redis_server import PROGRAM, eventually
@@ -100,7 +101,7 @@ def test_a_server_that_was_stopped_by_signal_is_ended(tmp_path: Path) -> None:
 
 
 def test_stores_are_empty_each_time(tmp_path: Path) -> None:
-    bench = Bench(Plan(ROUNDS), tmp_path, core(), core())
+    bench = Bench(Plan({}), tmp_path, core(), core())
     with stores.store(bench, "sqlite") as url:
         assert url == f"sqlite:///{tmp_path}/detour.db"
         (tmp_path / "detour.db-wal").write_text("x")
