@@ -31,15 +31,12 @@ class _HoldOff(Struct):
 class HoldOffs:
     """All hold-offs there are. Times are monotonic seconds."""
 
-    __slots__ = ("_places",)
+    __slots__ = ("places",)
 
     def __init__(self) -> None:
         """Hold nothing off."""
-        self._places: OrderedDict[Place, _HoldOff] = OrderedDict()
-
-    def __bool__(self) -> bool:
-        """Whether any place is remembered."""
-        return bool(self._places)
+        self.places: OrderedDict[Place, _HoldOff] = OrderedDict()
+        """Those that are remembered, the one touched least recently first."""
 
     def limited(self, place: Place, retry_after: float | None, longest: float, now: float) -> float:
         """Hear of a 429, and leave the place alone for `retry_after` seconds, at most `longest`; returns until when.
@@ -47,12 +44,12 @@ class HoldOffs:
         A later one extends what there is and never shortens it. Where the provider did not say how long, the time
         doubles from one to the next.
         """
-        held = self._places.get(place)
+        held = self.places.get(place)
         if held is None:
-            held = self._places[place] = _HoldOff(now, 0)
-            if len(self._places) > MOST:
-                self._places.popitem(last=False)
-        self._places.move_to_end(place)
+            held = self.places[place] = _HoldOff(now, 0)
+            if len(self.places) > MOST:
+                self.places.popitem(last=False)
+        self.places.move_to_end(place)
         if retry_after is None:
             retry_after = min(FIRST * 2**held.streak, LONGEST)
         held.streak = min(held.streak + 1, 16)
@@ -61,22 +58,22 @@ class HoldOffs:
 
     def left(self, place: Place, now: float) -> float:
         """Seconds the place is still to be left alone; 0 when it is not."""
-        held = self._places.get(place)
+        held = self.places.get(place)
         return 0.0 if held is None else max(held.until - now, 0.0)
 
     def succeeded(self, place: Place) -> None:
         """Forget a place: it answers again."""
-        self._places.pop(place, None)
+        self.places.pop(place, None)
 
     def forget(self, provider: str, model: str | None = None) -> None:
         """Forget all places of a provider, or of one of its models."""
-        for place in [p for p in self._places if p[0] == provider and model in (None, p[1])]:
-            del self._places[place]
+        for place in [p for p in self.places if p[0] == provider and model in (None, p[1])]:
+            del self.places[place]
 
     def clear(self) -> None:
         """Forget everything."""
-        self._places.clear()
+        self.places.clear()
 
     def holding(self, now: float) -> list[tuple[Place, float]]:
         """The places to be left alone at `now`, with the seconds left."""
-        return [(place, held.until - now) for place, held in self._places.items() if held.until > now]
+        return [(place, held.until - now) for place, held in self.places.items() if held.until > now]

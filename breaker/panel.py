@@ -31,12 +31,12 @@ class Panel:
     """The breakers of providers, of targets, and of the keys in use at either."""
 
     __slots__ = (
-        "_credentials",
         "_default",
         "_on_forget",
         "_on_transition",
         "_per_provider",
         "company",
+        "credentials",
         "hosts",
         "targets",
     )
@@ -61,16 +61,12 @@ class Panel:
         self.company = Company(random, self._moved)
         self.hosts: dict[str, ProviderState] = {}
         self.targets = Tracked(tracked, unproven, configured, self._make_target, self._forgotten)
-        self._credentials: OrderedDict[Place, Breaker] = OrderedDict()
+        self.credentials: OrderedDict[Place, Breaker] = OrderedDict()
+        """The breakers of keys, the one used least recently first."""
 
     def knobs(self, provider: str) -> Breakers:
         """The knobs that hold for a provider and its targets."""
         return self._per_provider.get(provider, self._default)
-
-    @property
-    def keyed(self) -> bool:
-        """Whether any key has a breaker."""
-        return bool(self._credentials)
 
     # -- finding ---------------------------------------------------------------------------------------------------
 
@@ -85,7 +81,7 @@ class Panel:
             yield host.breaker
         for target in self.targets:
             yield target.breaker
-        yield from self._credentials.values()
+        yield from self.credentials.values()
 
     def unwell(self, provider: str, model: str, key: str) -> list[Breaker]:
         """The breakers that concern an attempt and are not closed."""
@@ -96,19 +92,19 @@ class Panel:
         target = self.targets.get((provider, model))
         if target is not None and not target.breaker.closed:
             found.append(target.breaker)
-        if self._credentials and key:
-            of_key = (self._credentials.get((provider, None, key)), self._credentials.get((provider, model, key)))
+        if self.credentials and key:
+            of_key = (self.credentials.get((provider, None, key)), self.credentials.get((provider, model, key)))
             found += [one for one in of_key if one is not None and not one.closed]
         return found
 
     def of_key(self, provider: str, model: str, key: str) -> list[Breaker]:
         """The breakers of a key in use at a target; asking uses them."""
         found = []
-        if self._credentials and key:
+        if self.credentials and key:
             for place in ((provider, None, key), (provider, model, key)):
-                one = self._credentials.get(place)
+                one = self.credentials.get(place)
                 if one is not None:
-                    self._credentials.move_to_end(place)
+                    self.credentials.move_to_end(place)
                     found.append(one)
         return found
 
@@ -130,16 +126,16 @@ class Panel:
 
     def credential(self, place: Place) -> Breaker:
         """The breaker of a key, made at its first failure."""
-        found = self._credentials.get(place)
+        found = self.credentials.get(place)
         if found is None:
             provider, model, key = place
             found = Breaker(Scope.CREDENTIAL, provider, model, self.knobs(provider), self.company, key)
-            self._credentials[place] = found
-            if len(self._credentials) > CREDENTIALS:
-                _, gone = self._credentials.popitem(last=False)
+            self.credentials[place] = found
+            if len(self.credentials) > CREDENTIALS:
+                _, gone = self.credentials.popitem(last=False)
                 gone.retire()
         else:
-            self._credentials.move_to_end(place)
+            self.credentials.move_to_end(place)
         return found
 
     def known(self, provider: str, model: str | None) -> Breaker:
@@ -190,14 +186,14 @@ class Panel:
                 one.told_reset("breakers.mode is off", now)
         for name in gone:
             self.hosts.pop(name, None)
-        for place in [place for place in self._credentials if place[0] in gone]:
-            del self._credentials[place]
+        for place in [place for place in self.credentials if place[0] in gone]:
+            del self.credentials[place]
         return gone
 
     def key_replaced(self, provider: str, key: str, now: float) -> None:
         """Let go of the breakers of a key that is not used any more: nobody would ever try them out."""
-        for place in [place for place in self._credentials if (place[0], place[2]) == (provider, key)]:
-            one = self._credentials.pop(place)
+        for place in [place for place in self.credentials if (place[0], place[2]) == (provider, key)]:
+            one = self.credentials.pop(place)
             if not one.closed:
                 one.told_reset("its key was replaced", now)
 

@@ -113,7 +113,7 @@ class Registry(Hearsay):
         which trials are kept (`Breaker.reserved`).
         """
         permit = Permit(self, provider, model, key, self._company.generation)
-        if self._company.unwell or self._hold_offs:
+        if self._company.unwell or self._hold_offs.places:
             knobs = self._panel.knobs(provider)
             if knobs.mode is not Mode.OFF:
                 concerned = self._panel.unwell(provider, model, key)
@@ -130,7 +130,7 @@ class Registry(Hearsay):
         self, provider: str, model: str, now: float, key: str = "", *, probe: bool = False
     ) -> Rejection | None:
         """Why an attempt would not be let through now, None when it would. Takes nothing and changes nothing."""
-        if not (self._company.unwell or self._hold_offs) or self._panel.knobs(provider).mode is not Mode.ENFORCE:
+        if not (self._company.unwell or self._hold_offs.places) or self._panel.knobs(provider).mode is not Mode.ENFORCE:
             return None
         return self._refused(self._panel.unwell(provider, model, key), (provider, model, key), now, probe)
 
@@ -158,15 +158,14 @@ class Registry(Hearsay):
         tracked.
         """
         self.open_permits -= 1
-        key = (permit.provider, permit.model)
-        status = outcome.verdict.status
-        if self._gone and permit.provider in self._gone:
+        provider, model = key = (permit.provider, permit.model)
+        if self._gone and provider in self._gone:
             return self._named(outcome)
-        if status is _SUCCESS and not permit.trials and permit.model != OTHER_MODEL:
-            target = self._targets.attempted(key, succeeded=True)
+        if outcome.verdict.status is _SUCCESS and not permit.trials and model != OTHER_MODEL:
+            target = self._targets.attempted(key, True)
             self._well(permit, outcome, target, now)
-            target.add(outcome, permit.generation, now)
-            return outcome if key in self._targets else self._named(outcome)
+            target.good(outcome.first_byte, permit.generation, now)
+            return outcome if self._targets.get(key) is target else self._named(outcome)
         return self._settle(permit, outcome, key, now)
 
     def _well(self, permit: Permit, outcome: Outcome, target: TargetState, now: float) -> None:
@@ -182,7 +181,7 @@ class Registry(Hearsay):
             late = slow(outcome, knobs.slow_first_byte)
             if late is not None:
                 breaker.paced(generation, now, slow=late)
-        if self._hold_offs or self._panel.keyed:
+        if self._hold_offs.places or self._panel.credentials:
             self._judge_key(permit, outcome, knobs, (), now)
 
     def _settle(self, permit: Permit, outcome: Outcome, key: Key, now: float) -> Outcome:
@@ -193,7 +192,7 @@ class Registry(Hearsay):
         late = key in self._stand_ins and slow(outcome, knobs.slow_first_byte)
         target = self._targets.get(key)
         if counted or late:
-            target = self._targets.attempted(key, succeeded=status is _SUCCESS)
+            target = self._targets.attempted(key, status is _SUCCESS)
         if knobs.mode is not Mode.OFF:
             self._judge(permit, outcome, target, knobs, now)
         if not counted or target is None:
@@ -251,7 +250,7 @@ class Registry(Hearsay):
         if verdict.status is Status.RATE_LIMITED:
             self._hold_offs.limited(place, verdict.retry_after, knobs.max_open_for, now)
         elif verdict.status is _SUCCESS:
-            if self._hold_offs:
+            if self._hold_offs.places:
                 self._hold_offs.succeeded(place)
             for one in self._panel.of_key(*place):
                 if one not in tried:

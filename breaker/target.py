@@ -68,18 +68,20 @@ class TargetState:
     def add(self, outcome: Outcome, generation: int, now: float) -> None:
         """Take in one outcome, at `now` on the monotonic clock, of an attempt let through at `generation`."""
         verdict = outcome.verdict
-        status = verdict.status
-        if generation < self.since:
-            return
-        if status is _SUCCESS:
-            counts = self.window.at(now)
-            counts[_GOOD] += 1
-            if outcome.first_byte is not None:
-                counts[_TIMED] += 1
-                counts[_MICROSECONDS] += int(outcome.first_byte * 1e6)
-        elif isinstance(status, Status) and verdict.blame in _HEARD:
+        if verdict.status is _SUCCESS:
+            self.good(outcome.first_byte, generation, now)
+        elif generation >= self.since and isinstance(verdict.status, Status) and verdict.blame in _HEARD:
             self._failed = True
             self.window.add(_BAD, now)
+
+    def good(self, first_byte: float | None, generation: int, now: float) -> None:
+        """Take in a success, as `add` does."""
+        if generation >= self.since:
+            counts = self.window.at(now)
+            counts[_GOOD] += 1
+            if first_byte is not None:
+                counts[_TIMED] += 1
+                counts[_MICROSECONDS] += int(first_byte * 1e6)
 
     def closed(self, generation: int) -> None:
         """Begin anew after the breaker closed: what was before is over."""

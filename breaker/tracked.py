@@ -64,7 +64,7 @@ class Tracked:
         """The models of a provider that once succeeded and are not configured, the one attempted last coming first."""
         return (model for name, model in reversed(self._proven) if name == provider)
 
-    def attempted(self, key: Key, *, succeeded: bool) -> TargetState:
+    def attempted(self, key: Key, succeeded: bool) -> TargetState:
         """Track a target that was attempted, as the one attempted last; returns its state.
 
         One success proves a target for good.
@@ -72,6 +72,8 @@ class Tracked:
         state = self._states.get(key)
         if state is None:
             state = self._states[key] = self._make(*key)
+        elif key in self._configured:
+            return state
         if key in self._proven:
             self._proven.move_to_end(key)
         elif self._is_pinned(key):

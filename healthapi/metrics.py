@@ -91,11 +91,12 @@ class Metrics:
 
     def attempt(self, outcome: Outcome) -> None:
         """Count one attempt, its target as the registry tracks it."""
+        status = outcome.verdict.status
         series = self._series.get((outcome.provider, outcome.model))
-        if series is None or (not series.proven and outcome.verdict.status is _SUCCESS):
+        if series is None or (not series.proven and status is _SUCCESS):
             series = self._place(outcome.provider, outcome.model, outcome.verdict)
         series.attempt(outcome)
-        self.outcomes[outcome.verdict.status] += 1
+        self.outcomes[status] += 1
 
     def answer(self, answer: Answer) -> None:
         """Count one exchange."""

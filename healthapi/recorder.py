@@ -5,6 +5,8 @@ The data plane knows this file and nothing else of health. All calls are on the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from breaker.outcome import Answer, Outcome
 from healthapi.keys import KeyLog
 from healthapi.metrics import Metrics
@@ -14,22 +16,21 @@ from healthapi.store import Store
 class Recorder:
     """Hands attempts to the health records and metrics, and everything else to the metrics."""
 
-    __slots__ = ("_keys", "_metrics", "_store")
+    __slots__ = ("_add", "_count", "_keys", "_metrics", "_store", "answer")
 
     def __init__(self, store: Store, metrics: Metrics, keys: KeyLog | None = None) -> None:
         """Feed this store, these metrics, and what is known of keys."""
         self._store = store
         self._metrics = metrics
         self._keys = keys
+        self._add, self._count = store.add, metrics.attempt
+        self.answer: Callable[[Answer], None] = metrics.answer
+        """Takes one exchange as its client saw it; called once, at its end."""
 
     def attempt(self, outcome: Outcome) -> None:
         """Take one settled attempt, as `Permit.settle` returned it. The store leaves neutral ones out."""
-        self._store.add(outcome)
-        self._metrics.attempt(outcome)
-
-    def answer(self, answer: Answer) -> None:
-        """Take one exchange as its client saw it; called once, at its end."""
-        self._metrics.answer(answer)
+        self._add(outcome)
+        self._count(outcome)
 
     def rejected(self, provider: str, model: str, kind: str) -> None:
         """Take an attempt that was not made; `kind` is the rejection's (`Rejection.kind`)."""

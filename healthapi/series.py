@@ -6,8 +6,10 @@ microseconds and a lock each. The samples are made when somebody asks.
 
 from __future__ import annotations
 
-from breaker.latency import Latencies
-from breaker.outcome import Answer, Outcome
+from bisect import bisect_left
+
+from breaker.latency import BOUNDS, Latencies
+from breaker.outcome import Answer, Outcome, Status
 
 
 class Timings:
@@ -22,7 +24,7 @@ class Timings:
 
     def add(self, seconds: float) -> None:
         """Count one time; a clock that went backwards adds nothing to the sum, which may only grow."""
-        self.latencies.add(seconds)
+        self.latencies.counts[bisect_left(BOUNDS, seconds)] += 1
         if seconds > 0:
             self.total += seconds
 
@@ -45,10 +47,10 @@ class Series:
 
     def attempt(self, outcome: Outcome) -> None:
         """Count one attempt; its times count when it was not neutral, as in the health records."""
-        verdict = outcome.verdict
-        key = (verdict.status, outcome.kind)
-        self.attempts[key] = self.attempts.get(key, 0) + 1
-        if not verdict.counted:
+        status = outcome.verdict.status
+        attempts, key = self.attempts, (status, outcome.kind)
+        attempts[key] = attempts.get(key, 0) + 1
+        if not isinstance(status, Status):
             return
         self.response_time.add(outcome.response_time)
         if outcome.first_byte is not None:
@@ -59,7 +61,7 @@ class Series:
 
     def answer(self, answer: Answer) -> None:
         """Count one exchange as its client saw it."""
-        key = (answer.status, answer.streamed)
-        self.requests[key] = self.requests.get(key, 0) + 1
+        requests, key = self.requests, (answer.status, answer.streamed)
+        requests[key] = requests.get(key, 0) + 1
         self.bytes_in += answer.bytes_in
         self.bytes_out += answer.bytes_out

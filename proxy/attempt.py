@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LOOK_AGAIN: Final = 1.0
 """Seconds between two looks for another target while a stream is held for longer than usual."""
 
-_NO_REPLY: Final = Reply(502, b"", [], Framing("none"))
+_NO_REPLY: Final = Reply(502, b"", b"", Framing("none"))
 _INF: Final = float("inf")
 _COMPLETE: Final = Ending.COMPLETE  # reading a member off its class costs a call
 
@@ -97,7 +97,6 @@ class Attempt:
         timeouts: Timeouts,
         relay: Relay,
         watch: Watch,
-        *,
         now: float,
         total_due: float,
         model: str = NO_MODEL,
@@ -170,13 +169,14 @@ class Attempt:
         self.request_sent_at = now
         if self.head_at is not None or self.ending is not None:
             return
-        if self.streamed:
-            limit = self.timeouts.answer if self.peek.reasoning else self.timeouts.first_byte
-        else:
-            limit = self.timeouts.answer
+        limits = self.timeouts
+        limit = limits.first_byte if self.streamed and not self.peek.reasoning else limits.answer
         self.limit = limit
-        self._first_due = min(now + limit, self.relay.began_at + self.patience)
-        self.due = min(self._first_due, self._total_due)
+        due = now + limit
+        if self.patience != _INF:
+            due = min(due, self.relay.began_at + self.patience)
+        self._first_due = due
+        self.due = due if due < self._total_due else self._total_due
 
     def time_to_connect(self, now: float) -> float:
         """Seconds that making a connection may take from `now` on."""
@@ -237,7 +237,7 @@ class Attempt:
                 self._content = inspector.content
                 due = now + self._idle
                 self.due = due if due < self._total_due else self._total_due
-                self.relay.write(data, done=False)
+                self.relay.write(data, False)
                 return
             self._note(inspector, done, now)
         else:
@@ -254,14 +254,14 @@ class Attempt:
                     return
                 data = self._open(now)
         if done:
-            self.relay.write(data, done=self.passes)
+            self.relay.write(data, self.passes)
             self.end(_COMPLETE)
         elif self.passes:
             self._running = self._content > 0 and self._decoder is None
-            self.relay.write(data, done=False)
+            self.relay.write(data, False)
         else:
             # The provider's own error event, in the middle of content: it passes once, and nothing comes after it.
-            self.relay.write(data, done=False)
+            self.relay.write(data, False)
             self.end(_COMPLETE)
 
     def upgraded(self, rest: bytes) -> None:
@@ -392,7 +392,8 @@ class Attempt:
         self.due = _INF
         self._watch.discard(self)
         self.relay.detach()
-        self.writable()
+        if self.drained is not None:
+            self.drained.set()
         if not self.finished.done():
             self.finished.set_result(None)
 
@@ -436,8 +437,7 @@ class Attempt:
             # An early answer: what the client still sends of its body cannot be told from a next request's bytes.
             self.relay.close = True
         reply = self.reply or _NO_REPLY
-        upstream = now - (self.request_sent_at or self.started_at)
-        self.relay.start(reply, now=now, upstream=upstream, shape=self._shape)
+        self.relay.start(reply, now, now - (self.request_sent_at or self.started_at), self._shape)
 
     def _inspect(self, inspector: Inspector, data: bytes, done: bool, now: float) -> None:
         decoder = self._decoder

@@ -148,19 +148,11 @@ class Dispatch:
     # -- sending ---------------------------------------------------------------------------------------------------
 
     def _begin(self, step: Step, permit: Permit, guide: Guide) -> Attempt:
-        relay, peek, wishes = self._relay, self._asked.peek, self._asked.wishes
-        limit = step.timeouts.stream_total if peek.stream else step.timeouts.total
+        asked, relay, watch, limits = self._asked, self._relay, self._plane.watch, step.timeouts
+        peek, wishes = asked.peek, asked.wishes
+        due = relay.began_at + (limits.stream_total if peek.stream else limits.total)
         make = Attempt if wishes.errand is None else functools.partial(Probing, wishes.errand)
-        attempt = self._attempt = make(
-            self._asked.endpoint,
-            peek,
-            step.timeouts,
-            relay,
-            self._plane.watch,
-            now=self._plane.watch.now(),
-            total_due=relay.began_at + limit,
-            model=step.model,
-        )
+        attempt = self._attempt = make(asked.endpoint, peek, limits, relay, watch, watch.now(), due, step.model)
         attempt.guide = guide
         if permit.trials:
             attempt.trial = permit
@@ -214,15 +206,14 @@ class Dispatch:
             head = asked.heads[streamed] = known or self._head(step, asked.placed, streamed)
         if asked.scan.chunked:
             head += b"Transfer-Encoding: chunked\r\n\r\n"
+            data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+            if body.complete:
+                data += b"0\r\n\r\n"
         elif length >= 0:
             head += b"Content-Length: %d\r\n\r\n" % length
         else:
             head += b"\r\n"
-        attempt.begin(connection, asked.method, self._upgrade)
-        if asked.scan.chunked:
-            data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-            if body.complete:
-                data += b"0\r\n\r\n"
+        attempt.begin(connection, asked.method, self._upgrade())
         if len(data) <= SMALL_BODY:
             connection.write(head + data)
         else:
@@ -234,10 +225,10 @@ class Dispatch:
             attempt.drained = asyncio.Event()
             self._upload = self._plane.loop.create_task(self._send_rest(attempt, attempt.drained, connection))
 
-    @property
     def _upgrade(self) -> bytes | None:
         """The protocols the caller asks for, where they can be tunnelled."""
-        return self._asked.scan.upgrade if self._request.message.upgrade else None
+        named = self._asked.scan.upgrade
+        return named if named is None or self._request.message.upgrade else None
 
     def _head(self, step: Step, placed: Placement, streamed: bool) -> bytes:
         """The request's head up to its framing; the same for all requests that go the same way."""
@@ -251,7 +242,7 @@ class Dispatch:
             accept_encoding=headers.accept_encoding(scan, streamed) if asked.endpoint.generation else None,
             extra=placed.extra,
             drop=placed.drop,
-            upgrade=self._upgrade,
+            upgrade=self._upgrade(),
         )
 
     async def _send_rest(self, attempt: Attempt, drained: asyncio.Event, connection: Upstream) -> None:
@@ -284,7 +275,9 @@ class Dispatch:
         took = now - began
         self.upstream_time += took
         self.result = verdict.status
-        first_byte = None if attempt.first_at is None else max(attempt.first_at - began, 0.0)
+        first_byte = attempt.first_at
+        if first_byte is not None:
+            first_byte = first_byte - began if first_byte > began else 0.0
         kind, errand = _LIVE, self._asked.wishes.errand
         if errand is not None:
             kind = Kind.PROBE

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from breaker.outcome import NO_MODEL, Answer
 from proxy import answers, errors
 from proxy.answers import RefusedError
-from proxy.asked import Asked
+from proxy.asked import UNSEEN, Asked
 from proxy.body import BadBodyError, Body, BodyTimeoutError, BodyTooLargeError
 from proxy.client import HEAD_BYTES, TOO_LARGE
 from proxy.errors import Refusal
@@ -61,11 +61,11 @@ class Exchange:
         self._request = request
         self._relay = Relay(
             request.connection,
-            request_id=plane.request_id(),
-            version10=message.version.minor == 0,
-            head_only=request.method == "HEAD",
-            close=message.should_close or request.connection.ending,
-            began_at=plane.watch.now(),
+            plane.request_id(),
+            message.version.minor == 0,
+            request.method == "HEAD",
+            message.should_close,
+            plane.watch.now(),
         )
         self._asked: Asked | None = None
         self._cancelled = False
@@ -150,8 +150,9 @@ class Exchange:
             length,
             body,
             self._config,
-            key=way.key,
-            wishes=way.wishes,
+            UNSEEN,
+            way.key,
+            way.wishes,
         )
 
     def _refuse(self, refusal: Refusal) -> None:
@@ -196,26 +197,29 @@ class Exchange:
         way, asked = self._way, self._asked
         if not self._request.payload.is_eof():
             relay.close = True
-        size, model, streamed = 0, NO_MODEL, False
+        size, peek = 0, UNSEEN
         if asked is not None:
-            size, model, streamed = asked.body.size, asked.peek.model, asked.peek.stream
+            size, peek = asked.body.size, asked.peek
             asked.body.release()
         result, attempts, upstream = "rejected", 0, 0.0
         if dispatch is not None:
             result, attempts, upstream = dispatch.result, dispatch.attempts, dispatch.upstream_time
-        if way is not None and way.wishes.errand is not None:
-            plane.ended(None)
-            return
+        provider = endpoint = ""
+        if way is not None:
+            if way.wishes.errand is not None:
+                plane.ended(None)
+                return
+            provider, endpoint = way.provider, way.endpoint.name if way.endpoint is not None else ""
         plane.ended(
             Answer(
                 relay.request_id,
                 self._request.method,
-                way.provider if way is not None else "",
-                model,
-                way.endpoint.name if way is not None and way.endpoint is not None else "",
+                provider,
+                peek.model,
+                endpoint,
                 relay.status,
                 "cancelled" if self._cancelled else result,
-                streamed,
+                peek.stream,
                 attempts,
                 plane.watch.now() - relay.began_at,
                 upstream,

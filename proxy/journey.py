@@ -21,6 +21,7 @@ from proxy.plan import ANYTHING, OPEN, Candidate, Step, Wanted, least_bad
 from proxy.retry import Move, moves, pause, repeatable
 from proxy.standins import Key, StandIns
 from proxy.verdict import Ending, judge
+from proxy.wishes import NONE
 
 if TYPE_CHECKING:
     from breaker.outcome import Verdict
@@ -57,17 +58,19 @@ class Journey:
     )
 
     def __init__(self, plane: DataPlane, request: Request, relay: Relay, asked: Asked) -> None:
-        provider, peek = asked.route.provider, asked.peek
+        provider, peek, wishes = asked.route.provider, asked.peek, asked.wishes
         limits = asked.config.timeouts(provider.name, peek.model)
         due = relay.began_at + (limits.stream_total if peek.stream else limits.total)
-        deadline, errand = asked.wishes.deadline, asked.wishes.errand
-        if errand is not None:
-            limits = errand.within(limits)
-            due = relay.began_at + errand.timeout
+        if wishes is not NONE:
+            if wishes.errand is not None:
+                limits = wishes.errand.within(limits)
+                due = relay.began_at + wishes.errand.timeout
+            if wishes.deadline is not None:
+                due = min(due, relay.began_at + wishes.deadline)
         self._plane = plane
         self._relay = relay
         self._asked = asked
-        self._due = due if deadline is None else min(due, relay.began_at + deadline)
+        self._due = due
         self._step = Step(provider, peek.model, limits, asked.key)
         """Where it is: at first the target that was asked for."""
         self._stand_ins: StandIns | None = None

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec.structs import astuple
 
 from breaker.outcome import NO_MODEL
 from proxy import multipart, partial, paths
@@ -92,6 +93,8 @@ _FLAGS: Final = frozenset(("stream", "background", "enable_thinking"))
 _FAILURES: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _EMPTY: Final = (b"null", b'""')
 _NOTHING: Final = Peek()
+_PLAIN: Final = astuple(_Fields())[2:]
+"""The fields behind model and stream of a request that asks for nothing special, as nearly all do."""
 
 
 def peek(endpoint: Endpoint, path: str, content_type: bytes, body: bytes | bytearray, prefix: str = "") -> Peek:
@@ -105,8 +108,11 @@ def peek(endpoint: Endpoint, path: str, content_type: bytes, body: bytes | bytea
         streamed = parts.get("stream") == "true" or parts.get("stream_format") == "sse"
         return Peek(_model(parts.get("model")), streamed)
     fields = _fields(body)
+    model = _model(fields.model)
+    if astuple(fields)[2:] == _PLAIN:
+        return Peek(model, fields.stream is True)
     return Peek(
-        _model(fields.model),
+        model,
         fields.stream is True or fields.stream_format == "sse",
         _reasons(fields),
         _refers(fields),

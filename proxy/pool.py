@@ -92,7 +92,8 @@ class Pool:
             return
         connection.idle_since = self._loop.time()
         self._idle.append(connection)
-        self._wake()
+        if self._waiters:
+            self._wake()
 
     def forget(self, connection: Upstream) -> None:
         """`connection` is gone."""

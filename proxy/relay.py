@@ -19,6 +19,8 @@ LAST_CHUNK = b"0\r\n\r\n"
 TAIL = 4
 """Bytes that tell whether an event has ended: two line ends of two bytes."""
 _PLAIN = (b"", b"identity")
+_OPEN_ENDED = ("chunked", "close")
+"""Kinds of framing that do not say how long the body is."""
 COPY_LIMIT = 16 * 1024
 """Bytes above which parts are handed to the transport one by one rather than joined."""
 
@@ -36,6 +38,7 @@ class Relay:
         "_connection",
         "_delimited",
         "_encoded",
+        "_flowing",
         "_head",
         "_last",
         "_version10",
@@ -56,7 +59,6 @@ class Relay:
     def __init__(
         self,
         connection: ClientConnection,
-        *,
         request_id: str,
         version10: bool,
         head_only: bool,
@@ -86,6 +88,8 @@ class Relay:
         self._chunked = False
         self._delimited = False
         self._encoded = False
+        self._flowing = False
+        """Whether the head of a body that is divided into events, and chunked, is out."""
         self._head = b""
         self._last = b""
 
@@ -102,7 +106,7 @@ class Relay:
         if transport is not None and not self._version10 and not self.started:
             transport.write(reply.render())
 
-    def start(self, reply: Reply, *, now: float, upstream: float, shape: str) -> None:
+    def start(self, reply: Reply, now: float, upstream: float, shape: str) -> None:
         """Begin with the head; it leaves together with the first bytes of the body.
 
         `upstream` is the time from request sent to this moment in seconds; `shape` how the body is divided.
@@ -111,26 +115,30 @@ class Relay:
         self.status = reply.status
         self.shape = shape
         self._encoded = reply.encoding not in _PLAIN
-        if reply.framing.kind in ("chunked", "close"):
-            self._delimited = self._version10
-            self._chunked = not self._version10
-            self.close = self.close or self._delimited
-        self.close = self.close or self._connection.ending
+        version10 = self._version10
+        if reply.framing.kind in _OPEN_ENDED:
+            self._delimited = version10
+            self._chunked = not version10
+            self.close = self.close or version10
+        if not self.close and self._connection.ending:
+            self.close = True
         extra = self.label + timing(now - self.began_at, upstream + self.spent)
-        self._head = reply.render(extra=extra, close=self.close, version10=self._version10)
+        self._head = reply.render(extra, self.close, version10)
 
-    def write(self, data: bytes, *, done: bool) -> None:
+    def write(self, data: bytes, done: bool) -> None:
         """Pass on body bytes; `done` ends the answer cleanly."""
         transport = self._connection.transport
         if transport is None:
             return
         size = len(data)
         self.bytes_out += size
+        if self._flowing and TAIL <= size <= COPY_LIMIT and not done:
+            self._last = data
+            transport.write(b"%x\r\n%b\r\n" % (size, data))
+            return
         if self.shape:
             self._last = data if size >= TAIL else self._last[-TAIL:] + data
-            if self._chunked and not done and not self._head and 0 < size <= COPY_LIMIT:
-                transport.write(b"%x\r\n%b\r\n" % (size, data))
-                return
+            self._flowing = self._chunked
         self.ended = done
         head, self._head = self._head, b""
         if not self._chunked:
@@ -142,8 +150,8 @@ class Relay:
             tail = LAST_CHUNK if done else b""
         if size > COPY_LIMIT:
             transport.writelines((head, data, tail))
-        elif head or data or tail:
-            transport.write(head + data + tail)
+        elif whole := head + data + tail:
+            transport.write(whole)
 
     # -- ends that are not clean -----------------------------------------------------------------------------------
 

@@ -27,21 +27,19 @@ LONGEST_NAMES: Final = 2048
 
 _name: Final = operator.itemgetter(0)
 _value: Final = operator.itemgetter(1)
-_NONE: Final[list[bytes]] = []
-_join: Final = b": ".join
 _known: Final[dict[tuple[bytes, ...], _Places]] = {}
 
 
 class Reply(Struct):
     """An answer's head.
 
-    `lines` are the fields that pass, whole but for their line ends. `content_type` and `encoding` are lower-case, empty
+    `block` are the lines of the fields that pass, with their ends. `content_type` and `encoding` are lower-case, empty
     where absent. `upgrade` is the protocol a 101 switches to.
     """
 
     status: int
     reason: bytes
-    lines: list[bytes]
+    block: bytes
     framing: Framing
     content_type: bytes = b""
     encoding: bytes = b""
@@ -49,10 +47,10 @@ class Reply(Struct):
 
     def fields(self) -> dict[bytes, bytes]:
         """The fields that pass by lowercased name; of several with one name, the last."""
-        parts = (line.partition(b": ") for line in self.lines)
+        parts = (line.partition(b": ") for line in self.block.split(b"\r\n")[:-1])
         return {name.lower(): value for name, _, value in parts}
 
-    def render(self, *, extra: bytes = b"", close: bool = False, version10: bool = False) -> bytes:
+    def render(self, extra: bytes = b"", close: bool = False, version10: bool = False) -> bytes:
         """The head for the client. `extra` are lines of ours with their ends.
 
         A client of HTTP/1.0 (`version10`) must be told that its connection stays open.
@@ -63,21 +61,18 @@ class Reply(Struct):
             extra = b"Connection: close\r\n" + extra
         elif version10:
             extra = b"Connection: keep-alive\r\n" + extra
-        lines = self.lines
-        return b"HTTP/1.1 %d %b\r\n%b%b%b%b\r\n" % (
-            self.status,
-            self.reason,
-            b"\r\n".join(lines),
-            b"\r\n" if lines else b"",
-            extra,
-            self.framing.fields(version10),
-        )
+        framing = self.framing.fields(version10)
+        return b"HTTP/1.1 %d %b\r\n%b%b%b\r\n" % (self.status, self.reason, self.block, extra, framing)
 
 
 class _Places(Struct, frozen=True):
-    """Where in a head the fields are that mean something here; -1 for none. `passing` are those that go on."""
+    """Where in a head the fields are that mean something here; -1 for none.
+
+    `passing` are those that go on, and `block` their lines as a format whose values are still to come.
+    """
 
     passing: tuple[int, ...]
+    block: bytes
     lengths: tuple[int, ...]
     encodings: tuple[int, ...]
     connection: tuple[int, ...]
@@ -93,34 +88,32 @@ def read(method: str, status: int, reason: bytes, version10: bool, raw: list[Pai
     """
     names = tuple(map(_name, raw))
     places = _known.get(names) or _look(names)
-    lengths, encodings = _values(raw, places.lengths), _values(raw, places.encodings)
+    value_at = tuple(map(_value, raw)).__getitem__
+    lengths, encodings = list(map(value_at, places.lengths)), list(map(value_at, places.encodings))
     problem = defect(encodings, lengths, version10)
     if problem is not None:
         return problem
-    lines = list(map(_join, map(raw.__getitem__, places.passing)))
+    block = places.block % tuple(map(value_at, places.passing))
     close = version10
     if places.connection:
-        connection = _values(raw, places.connection)
+        connection = list(map(value_at, places.connection))
         if len(connection) == 1 and connection[0] in _HARMLESS:
             close = connection[0] in (b"close", b"Close")
         else:
             named = options(connection)
-            lines = [line for line in lines if _passes(line.partition(b":")[0].lower(), named)]
+            going = (raw[at] for at in places.passing if _passes(raw[at][0].lower(), named))
+            block = b"".join(b"%b: %b\r\n" % pair for pair in going)
             close = b"close" in named or (version10 and b"keep-alive" not in named)
     return Reply(
         status,
         # The parser lets control bytes pass in the reason; a client might not.
         reason if reason.isalpha() else reason.translate(None, _CONTROL),
-        lines,
+        block,
         _framing(method, status, encodings, lengths, close),
-        raw[places.content_type][1].lower() if places.content_type >= 0 else b"",
-        raw[places.content_encoding][1].strip().lower() if places.content_encoding >= 0 else b"",
-        raw[places.upgrade][1] if places.upgrade >= 0 else b"",
+        value_at(places.content_type).lower() if places.content_type >= 0 else b"",
+        value_at(places.content_encoding).strip().lower() if places.content_encoding >= 0 else b"",
+        value_at(places.upgrade) if places.upgrade >= 0 else b"",
     )
-
-
-def _values(raw: list[Pair], places: tuple[int, ...]) -> list[bytes]:
-    return list(map(_value, map(raw.__getitem__, places))) if places else _NONE
 
 
 def _look(names: tuple[bytes, ...]) -> _Places:
@@ -128,8 +121,10 @@ def _look(names: tuple[bytes, ...]) -> _Places:
     found: dict[bytes, list[int]] = {}
     for at, field in enumerate(names):
         found.setdefault(_NAMES[field], []).append(at)
+    passing = tuple(sorted(at for name in _PASSING for at in found.get(name, ())))
     places = _Places(
-        tuple(sorted(at for name in _PASSING for at in found.get(name, ()))),
+        passing,
+        b"".join(names[at].replace(b"%", b"%%") + b": %b\r\n" for at in passing),
         tuple(found.get(b"content-length", ())),
         tuple(found.get(b"transfer-encoding", ())),
         tuple(found.get(b"connection", ())),

@@ -6,6 +6,7 @@ import asyncio
 import os
 import select
 import socket
+from collections.abc import Callable
 from typing import Final
 
 BUFFERED: Final = 64 * 1024
@@ -21,18 +22,17 @@ def hung_up(sock: socket.socket | None) -> bool:
     return bool(poll.poll(0))
 
 
-def readable(sock: socket.socket | None) -> bool:
-    """Whether anything of the peer waits to be read, its end among them."""
-    if sock is None or sock.fileno() < 0:
-        return False
+def arrivals(sock: socket.socket | None) -> Callable[[float], object]:
+    """What tells, asked with 0, whether anything of the peer waits to be read, its end among them."""
     poll = select.poll()
-    poll.register(sock.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
+    if sock is not None and sock.fileno() >= 0:
+        poll.register(sock.fileno(), select.POLLIN)
+    return poll.poll
 
 
 def has_come(sock: socket.socket | None) -> bool:
     """Whether bytes of the peer wait to be read, its end not among them."""
-    if sock is None or not readable(sock):
+    if sock is None or not arrivals(sock)(0):
         return False
     with socket.socket(fileno=os.dup(sock.fileno())) as own:  # the loop's sockets do not give their bytes away
         try:

@@ -34,18 +34,19 @@ _DIGITS: Final[Gap] = re.compile(rb"0|[1-9][0-9]{0,14}").match
 class Frame:
     """What content events of a stream look like: constant bytes with gaps between."""
 
-    __slots__ = ("_first", "_rest")
+    __slots__ = ("_begin", "_first", "_rest")
 
     def __init__(self, first: bytes, rest: tuple[tuple[Gap, bytes], ...]) -> None:
         """`first` is how it begins, `rest` what follows: each a gap and the constant bytes behind it."""
         self._first = first
+        self._begin = len(first)
         self._rest = rest
 
     def fits(self, data: bytes) -> bool:
         """Whether `data` is exactly such an event."""
         if not data.startswith(self._first):
             return False
-        at = len(self._first)
+        at = self._begin
         for gap, constant in self._rest:
             found = gap(data, at)
             if found is None:

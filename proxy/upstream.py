@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import httptools
 
 from proxy.reply import Reply, read
 from proxy.sink import Sink
-from proxy.sockets import readable
+from proxy.sockets import arrivals
 
 if TYPE_CHECKING:
     from proxy.pool import Pool
@@ -44,6 +45,7 @@ class Upstream(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_after_head",
+        "_arrivals",
         "_bare",
         "_chunks",
         "_defect",
@@ -79,11 +81,9 @@ class Upstream(asyncio.BufferedProtocol):
         self.received = False
         self._parser = httptools.HttpResponseParser(self)
         self._after_head = False
+        self._arrivals: Callable[[float], object] | None = None
         self._paused = False
         self._tunnel = False
-        self._reset()
-
-    def _reset(self) -> None:
         self._headers: list[tuple[bytes, bytes]] = []
         self._chunks: list[bytes] = []
         self._informational: list[Reply] | None = None
@@ -108,11 +108,22 @@ class Upstream(asyncio.BufferedProtocol):
 
         What came before a request was sent is no answer to it, and would be taken for one.
         """
-        return self.transport is not None and readable(self.transport.get_extra_info("socket"))
+        if self.transport is None:
+            return False
+        if self._arrivals is None:
+            self._arrivals = arrivals(self.transport.get_extra_info("socket"))
+        return bool(self._arrivals(0))
 
     def begin(self, sink: Sink, method: str, upgrade: bytes | None = None) -> None:
-        """Read the next answer, to a request with `method` that asks for the protocols in `upgrade`, for `sink`."""
-        self._reset()
+        """Read the next answer, to a request with `method` that asks for the protocols in `upgrade`, for `sink`.
+
+        Only what a clean answer leaves behind is put back: after any other the connection closes.
+        """
+        self._headers = []
+        self._reason = b""
+        self._reply = None
+        self._bare = 0
+        self._told = self._done = False
         self._method = method
         self._upgrade = upgrade
         self.received = False
@@ -153,7 +164,8 @@ class Upstream(asyncio.BufferedProtocol):
         """
         self.sink = None
         if self._done and self._keep and not self._extra and not self._tunnel and self.transport is not None:
-            self.resume()
+            if self._paused:
+                self.resume()
             self.pool.release(self)
         else:
             self.abort()
@@ -309,15 +321,17 @@ class Upstream(asyncio.BufferedProtocol):
         found = read(self._method, status, self._reason, version == "1.0", self._headers)
         if isinstance(found, str):
             self._defect = found
-        elif version not in _VERSIONS or status < 100:
-            self._defect = f"not an HTTP/1 response: HTTP/{version} with status {status}"
-        elif status == 101 and not (parser.should_upgrade() and _offered(found.upgrade, self._upgrade)):
-            self._defect = "a 101 to a protocol that was not asked for"
-        if self._defect or isinstance(found, str):
             raise _DefectError
-        if 100 <= status < 200 and status != 101:
-            self._informational = [*(self._informational or ()), found]
-            return
+        if version not in _VERSIONS or status < 100:
+            self._defect = f"not an HTTP/1 response: HTTP/{version} with status {status}"
+            raise _DefectError
+        if status < 200:
+            if status != 101:
+                self._informational = [*(self._informational or ()), found]
+                return
+            if not (parser.should_upgrade() and _offered(found.upgrade, self._upgrade)):
+                self._defect = "a 101 to a protocol that was not asked for"
+                raise _DefectError
         self._reply = found
         self._keep = not found.framing.close
         if self._method == "HEAD":

@@ -38,11 +38,25 @@ class Limited(Protocol):
 class Watch:
     """Calls `overdue` on whatever is past its limit."""
 
-    __slots__ = ("_expected", "_handle", "_items", "_loop", "_next", "_periodic", "_slept")
+    __slots__ = (
+        "_expected",
+        "_handle",
+        "_items",
+        "_loop",
+        "_next",
+        "_periodic",
+        "_slept",
+        "add",
+        "discard",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._items: set[Limited] = set()
+        self.add: Callable[[Limited], None] = self._items.add
+        """Watches something until `discard`."""
+        self.discard: Callable[[Limited], None] = self._items.discard
+        """Watches something no more; harmless when it is not watched."""
         self._periodic: list[Callable[[float], None]] = []
         self._handle: asyncio.TimerHandle | None = None
         self._next = 0.0
@@ -67,14 +81,6 @@ class Watch:
     def future(self) -> asyncio.Future[None]:
         """A future of the loop."""
         return self._loop.create_future()
-
-    def add(self, item: Limited) -> None:
-        """Watch `item` until `discard`."""
-        self._items.add(item)
-
-    def discard(self, item: Limited) -> None:
-        """Watch `item` no more; harmless when it is not watched."""
-        self._items.discard(item)
 
     def every(self, call: Callable[[float], None]) -> None:
         """Have `call(now)` made each half second."""

@@ -73,10 +73,10 @@ def test_success_elsewhere_forgets_nothing() -> None:
 
 def test_what_is_held_and_for_how_long() -> None:
     held = HoldOffs()
-    assert not held
+    assert not held.places
     held.limited(PLACE, 5.0, 300.0, 0.0)
     held.limited(OTHERS[0], 9.0, 300.0, 0.0)
-    assert held
+    assert held.places
     assert held.holding(1.0) == [(PLACE, 4.0), (OTHERS[0], 8.0)]
     assert held.holding(5.0) == [(OTHERS[0], 4.0)]
     assert held.holding(9.0) == []
@@ -102,7 +102,7 @@ def test_clearing_forgets_everything_how_far_it_had_doubled_too() -> None:
     held = HoldOffs()
     held.limited(PLACE, None, 300.0, 0.0)
     held.clear()
-    assert not held
+    assert not held.places
     assert held.limited(PLACE, None, 300.0, 0.0) == 1.0
 
 

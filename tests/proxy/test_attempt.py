@@ -74,11 +74,11 @@ class Client:
     def informational(self, reply: Reply) -> None:
         self.hints.append(reply.status)
 
-    def start(self, reply: Reply, *, now: float, upstream: float, shape: str) -> None:
+    def start(self, reply: Reply, now: float, upstream: float, shape: str) -> None:
         assert self.reply is None
         self.reply, self.shape = reply, shape
 
-    def write(self, data: bytes, *, done: bool) -> None:
+    def write(self, data: bytes, done: bool) -> None:
         assert self.reply is not None
         assert not self.ended
         self.got += data

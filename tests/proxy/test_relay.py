@@ -13,9 +13,9 @@ from proxy.relay import COPY_LIMIT, Relay
 from proxy.reply import Reply
 from tests.proxy.recording import Transport, upstream
 
-CHUNKED = Reply(200, b"OK", [b"A: b"], Framing("chunked"))
-SIZED = Reply(200, b"OK", [], Framing("length", 5))
-DELIMITED = Reply(200, b"OK", [], Framing("close", close=True))
+CHUNKED = Reply(200, b"OK", b"A: b\r\n", Framing("chunked"))
+SIZED = Reply(200, b"OK", b"", Framing("length", 5))
+DELIMITED = Reply(200, b"OK", b"", Framing("close", close=True))
 TIMING = b"Server-Timing: detour;dur=500.0, upstream;dur=1500.0\r\n"
 
 
@@ -71,7 +71,7 @@ def test_head_and_first_bytes_leave_together() -> None:
         (CHUNKED, True, False, b"Connection: close\r\n|", b"hello", True),
         (DELIMITED, False, False, b"Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\n0\r\n\r\n", False),
         (DELIMITED, True, False, b"Connection: close\r\n|", b"hello", True),
-        (Reply(204, b"", [], Framing("none")), False, False, b"", b"hello", False),
+        (Reply(204, b"", b"", Framing("none")), False, False, b"", b"hello", False),
     ],
 )
 def test_framing_towards_the_client(
@@ -108,7 +108,7 @@ def test_large_parts_are_not_joined() -> None:
 
 
 def test_early_hints_pass_before_the_head_and_never_to_http_1_0() -> None:
-    hint = Reply(103, b"Early Hints", [b"Link: </a>"], Framing("none"))
+    hint = Reply(103, b"Early Hints", b"Link: </a>\r\n", Framing("none"))
     made, transport, client = relay()
     made.informational(hint)
     assert transport.writes == [b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"]
@@ -165,7 +165,7 @@ def test_a_broken_event_stream_ends_with_the_event_and_no_last_chunk() -> None:
         (CHUNKED, "sse", b""),
         (CHUNKED, "", b"data: error\n\n"),
         (SIZED, "sse", b"data: error\n\n"),
-        (Reply(200, b"OK", [], Framing("chunked"), encoding=b"gzip"), "sse", b"data: error\n\n"),
+        (Reply(200, b"OK", b"", Framing("chunked"), encoding=b"gzip"), "sse", b"data: error\n\n"),
     ],
 )
 def test_no_event_where_it_would_be_no_part_of_the_body(reply: Reply, shape: str, event: bytes) -> None:

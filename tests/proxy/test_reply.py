@@ -96,7 +96,7 @@ def test_a_usual_answer() -> None:
     assert read("POST", 200, b"OK", False, raw) == Reply(
         200,
         b"OK",
-        [b"Date: x", b"Content-Type: Text/Event-Stream; Charset=utf-8", b"content-encoding:  GZIP"],
+        b"Date: x\r\nContent-Type: Text/Event-Stream; Charset=utf-8\r\ncontent-encoding:  GZIP\r\n",
         Framing("chunked"),
         content_type=b"text/event-stream; charset=utf-8",
         encoding=b"gzip",
@@ -108,17 +108,23 @@ def test_fields_by_name() -> None:
     assert found.fields() == {b"x-a": b"", b"retry-after": b"5"}
 
 
+def test_names_and_values_may_look_like_formats() -> None:
+    raw = [(b"%b", b"%d"), (b"X-%", b"100%"), (b"X-%%s", b"%%"), LENGTH]
+    for _ in range(2):
+        assert good(raw).block == b"%b: %d\r\nX-%: 100%\r\nX-%%s: %%\r\n"
+
+
 def test_what_is_remembered_of_names_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reply, "MOST_KNOWN", 3)
     reply._known.clear()
     for at in range(10):
         name = b"X-%d" % at
         for value in (b"1", b"2"):
-            assert good([(name, value), LENGTH]).lines == [name + b": " + value]
+            assert good([(name, value), LENGTH]).block == name + b": " + value + b"\r\n"
         assert 0 < len(reply._known) <= 3
     before = dict(reply._known)
     for many in ([(b"X-A", b"1")] * (reply.MOST_NAMES + 1), [(b"X" * (reply.LONGEST_NAMES + 1), b"1")]):
-        assert good(many).lines == [b": ".join(pair) for pair in many]
+        assert good(many).block == b"".join(b"%b: %b\r\n" % pair for pair in many)
     assert reply._known == before
 
 

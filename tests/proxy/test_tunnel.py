@@ -52,7 +52,7 @@ class Both:
         self.upstream.begin(Sink(), "GET", b"websocket")  # type: ignore[arg-type]
         feed(self.upstream, SWITCH)
         relay = Relay(self.connection, request_id="i", version10=False, head_only=False, close=False, began_at=0.0)
-        relay.start(Reply(101, b"S", [], Framing("none"), upgrade=b"websocket"), now=1.0, upstream=0.5, shape="")
+        relay.start(Reply(101, b"S", b"", Framing("none"), upgrade=b"websocket"), now=1.0, upstream=0.5, shape="")
         attempt = SimpleNamespace(connection=self.upstream, relay=relay, upgrade_rest=rest or None)
         self.task = asyncio.create_task(tunnel(self.asked, attempt))  # type: ignore[arg-type]
         await settle()
@@ -155,8 +155,8 @@ async def test_what_cannot_come_behind_a_switch_changes_nothing() -> None:
     both = await Both().join()
     made = both.upstream.sink
     assert isinstance(made, Tunnel)
-    made.informational(Reply(103, b"", [], Framing("none")))
-    made.head(Reply(200, b"", [], Framing("none")))
+    made.informational(Reply(103, b"", b"", Framing("none")))
+    made.head(Reply(200, b"", b"", Framing("none")))
     made.body(b"x", True)
     made.upgraded(b"x")
     assert (both.got, made.over.done()) == (b"", False)

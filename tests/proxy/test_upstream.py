@@ -170,15 +170,15 @@ def test_splitting_anywhere_gives_the_same(answer: bytes, sizes: list[int]) -> N
 def test_hints_come_before_the_head_and_their_fields_stay_theirs() -> None:
     case = Case()
     sink = case.read(HINTED)
-    assert [(hint.status, hint.reason, hint.lines) for hint in sink.hints] == [
-        (100, b"C", [b"X: 0"]),
-        (103, b"E", [b"Link: </a>"]),
+    assert [(hint.status, hint.reason, hint.block) for hint in sink.hints] == [
+        (100, b"C", b"X: 0\r\n"),
+        (103, b"E", b"Link: </a>\r\n"),
     ]
-    assert (sink.replies[0].reason, sink.replies[0].lines) == (b"OK", [])
+    assert (sink.replies[0].reason, sink.replies[0].block) == (b"OK", b"")
 
 
 def test_trailers_end_here() -> None:
-    assert Case().read(CHUNKED).replies[0].lines == [b"X-A: \xff"]
+    assert Case().read(CHUNKED).replies[0].block == b"X-A: \xff\r\n"
 
 
 def test_one_read_is_one_call_with_all_its_chunks() -> None:
