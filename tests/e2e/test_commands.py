@@ -92,9 +92,10 @@ async def test_a_stop_during_the_start_is_not_lost(tmp_path: Path) -> None:
         env=environment({"PYTHONPATH": str(ROOT)}),
     )
     try:
-        caught = Path(f"/proc/{process.pid}/status")
-        mask = 1 << signal.SIGTERM - 1
-        await eventually(lambda: bool(int(re.findall(r"SigCgt:\s*(\w+)", caught.read_text())[0], 16) & mask))
+        about, mask = Path(f"/proc/{process.pid}"), 1 << signal.SIGTERM - 1
+        await eventually(lambda: b"proxy.cli" in (about / "cmdline").read_bytes())  # before that it has this one's
+        caught = re.compile(r"SigCgt:\s*(\w+)")
+        await eventually(lambda: bool(int(caught.findall((about / "status").read_text())[0], 16) & mask))
         process.terminate()
         assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
     finally:

@@ -123,17 +123,19 @@ async def test_beside_a_sidecar(fake: FakeProvider, tmp_path: Path) -> None:
 async def test_whoever_has_not_the_token_removes_nothing(fake: FakeProvider, tmp_path: Path) -> None:
     await prepare(tmp_path)
     async with sidecar(tmp_path, config(fake)) as running:
-        (tmp_path / "detour.yaml").write_text(yaml.safe_dump(config(fake, None)))
-        code, out, err = await clean(tmp_path, running, "--live")
+        without = tmp_path / "without"
+        without.mkdir()
+        (without / "detour.yaml").write_text(yaml.safe_dump(config(fake, None)))
+        code, out, err = await clean(without, running, "--live")
         assert (code, out) == (1, "")
         assert err.startswith(f"nothing was cleaned up: the sidecar on 127.0.0.1:{running.admin_port} wants the ")
         assert "DETOUR_ADMIN_TOKEN" in err
-        code, out, err = await clean(tmp_path, running, "--live", DETOUR_ADMIN_TOKEN="another-token-than-that")
+        code, out, err = await clean(without, running, "--live", DETOUR_ADMIN_TOKEN="another-token-than-that")
         assert (code, out) == (1, "")
         assert "has another admin.token than this configuration" in err
         assert "another-token" not in err
         assert len(await health(running)) == 5
-        code, out, _ = await clean(tmp_path, running, "--live", "--json", DETOUR_ADMIN_TOKEN=TOKEN)
+        code, out, _ = await clean(without, running, "--live", "--json", DETOUR_ADMIN_TOKEN=TOKEN)
         assert (code, listed(out)) == (0, GONE)
         assert len(await health(running)) == 2
 

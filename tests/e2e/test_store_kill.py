@@ -102,7 +102,7 @@ async def test_killed_again_and_again(fake: FakeProvider, tmp_path: Path) -> Non
 
 async def test_asked_to_end_again_and_again(fake: FakeProvider, tmp_path: Path) -> None:
     """More targets than are written at one go, and the signal at any moment of that."""
-    config, asked = lab(fake.url), len(fake.log)
+    config, asked = lab(fake.url, timeouts={"connect": "30s", "answer": "30s"}), len(fake.log)
     models = [f"acme/many-{number}" for number in range(250)]
     for _ in range(4):
         async with sidecar(tmp_path, config) as running, Load(running, *models, gap=0.3) as load:

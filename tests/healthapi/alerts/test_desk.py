@@ -292,7 +292,7 @@ async def test_it_says_in_the_log_what_it_tells(caplog: pytest.LogCaptureFixture
         await office.pass_by(1)
         office.offline = ()
         await office.pass_by(2)
-        await until(lambda: len(sink.posted) == 4)
+        await until(lambda: office.desk.counts.total() == 4)
         said = [(line.levelno, line.getMessage()) for line in caplog.records if line.name == "detour.alerts"]
         assert said[0] == (logging.WARNING, said[0][1])
         assert said[0][1].startswith("alert firing: groq is offline")
