@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--full", action="store_true", help="everything, and the pages made from it")
     length.add_argument("--quick", action="store_true", help="one short round of everything")
+    parser.add_argument("--page", action="store_true", help="make the page from it, though it is not the full run")
     parser.add_argument("--only", nargs="+", choices=[*MEASUREMENTS, "soak"], default=[], help="some measurements")
     parser.add_argument("--peers", nargs="+", metavar="NAME", default=[], help="some of the peers, Envoy always")
     parser.add_argument("--minutes", type=float, help="how long the soak takes; 0: none")
@@ -84,7 +85,7 @@ def _peers(args: argparse.Namespace, size: str, folder: Path) -> None:
         subprocess.run([Path(__file__).parent / "gateways" / "install"], check=False, timeout=900)
     document = run(PLANS[size], wanted, frozenset(args.peers), minutes, folder)
     failed = document.get("failed", {})
-    whole = args.full and args.what == "all" and not (args.only or args.peers)
+    whole = (args.full or args.page) and args.what != "stores" and not (args.only or args.peers)
     report.keep(document, report.RESULTS if whole else KEPT)
     if whole:
         pages.write()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.chart import Axis, Line, draw
+from bench.plan import FULL
 from bench.report import PAGE, Document
 from bench.sections import SECTIONS, words
 from bench.tables import TABLES, curve
@@ -25,12 +26,14 @@ AXES: Final[dict[str, tuple[str, Callable[[float], str]]]] = {
 def render(document: Document, stores: str = "") -> str:
     """The whole page; `stores` are the sections of the stores (see `bench.storepage`)."""
     machine, versions = document["machine"], document["versions"]
+    whole = document["plan"]["rounds"] == FULL.rounds
+    command = "make bench-full" if whole else "make bench ARGS=--page"
     sections = "\n".join(_sections(document))
     return f"""<!-- Written by `make bench-full` from bench/results/. Do not edit. -->
 
 # Benchmarks
 
-Taken {document["taken_at"]} by `make bench-full`: one run, one machine, everything on loopback. Each proxy has one core
+Taken {document["taken_at"]} by `{command}`: one run, one machine, everything on loopback. Each proxy has one core
 to itself; load and provider share another. Detour runs with everything on: it judges, times and counts every request,
 breakers and a model group are in force, and what happens is kept in an SQLite file. How all of it is measured, and how
 it is known that load and provider are not what is measured, is in [bench/README.md](../bench/README.md).
