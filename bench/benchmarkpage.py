@@ -27,7 +27,7 @@ def render(document: Document, stores: str = "") -> str:
     """The whole page; `stores` are the sections of the stores (see `bench.storepage`)."""
     machine, versions = document["machine"], document["versions"]
     whole = document["plan"]["rounds"] == FULL.rounds
-    command = "make bench-full" if whole else "make bench ARGS=--page"
+    command = "make bench-full" if whole else "make bench"
     sections = "\n".join(_sections(document))
     return f"""<!-- Written by `make bench-full` from bench/results/. Do not edit. -->
 

@@ -33,6 +33,9 @@ from tests.e2e.world import lab
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
 LOST = "what happened since the store took the last of it is lost"
+CALM = {"connect": "30s", "answer": "30s"}
+"""Limits that no pause of the machine reaches: what is looked at is the store."""
+
 MODELS = ("ok", "acme/ok", "ok", "ok", "acme/model-1", "acme/model-2")
 
 
@@ -47,7 +50,7 @@ async def test_it_is_told_and_made_up_for(fake: FakeProvider, tmp_path: Path, ki
     folder, asked = tmp_path / "disk", len(fake.log)
     folder.mkdir()
     with kind.ready(folder) as way:
-        async with sidecar(folder, lab(fake.url)) as running, Load(running, *MODELS) as load:
+        async with sidecar(folder, lab(fake.url, timeouts=CALM)) as running, Load(running, *MODELS) as load:
             pid = running.process.pid
             await load.more()
             await flushed(running)
@@ -73,7 +76,7 @@ async def test_it_is_told_and_made_up_for(fake: FakeProvider, tmp_path: Path, ki
         assert (load.failed, load.lost) == ([], 0)
         assert read(folder / FILE, "PRAGMA integrity_check") == [("ok",)]
         seen = Counter(seen.model for seen in fake.log[asked:])
-        async with sidecar(folder, lab(fake.url)) as running:
+        async with sidecar(folder, lab(fake.url, timeouts=CALM)) as running:
             assert {name: await calls(running, name) for name in seen} == seen
             for window in ("1h", "30d"):
                 assert (await history(running, window))["totals"]["calls"] == seen.total()
@@ -87,7 +90,7 @@ async def test_ended_while_nothing_can_be_written(fake: FakeProvider, tmp_path: 
     # Its end is at a moment when nothing it writes is taken: not what would tell which lines ran, either.
     untold = dict.fromkeys(("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"), "")
     with kind.ready(folder) as way:
-        async with sidecar(folder, lab(fake.url), env=untold) as running:
+        async with sidecar(folder, lab(fake.url, timeouts=CALM), env=untold) as running:
             async with Load(running, "ok") as load:
                 await load.more()
             await flushed(running)
@@ -102,7 +105,7 @@ async def test_ended_while_nothing_can_be_written(fake: FakeProvider, tmp_path: 
         assert took < 10, f"{took:.1f} s"
         assert len(said(running, TROUBLE)) == len(said(running, LOST)) == 1
         way.mend(running.process.pid)
-        async with sidecar(folder, lab(fake.url)) as running:
+        async with sidecar(folder, lab(fake.url, timeouts=CALM)) as running:
             assert await calls(running) == kept
             assert await calls(running, "acme/ok") == 0
         assert read(folder / FILE, "PRAGMA integrity_check") == [("ok",)]
