@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from tests.e2e.fleets import LATE, Fleet, open_fleet
 from tests.e2e.sidecars import MIX, STATUSES
+from tests.e2e.world import PATIENCE
 from tests.redis_server import RedisServer, redis_server
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
@@ -45,9 +46,14 @@ async def test_three_sidecars_count_together_what_the_provider_saw(fleet: Fleet)
 async def test_a_redis_that_comes_back_empty_is_told_everything_again(fleet: Fleet) -> None:
     async with fleet.traffic() as traffic:
         await traffic.more(3 * len(MIX))
+    await exact(fleet)  # so that there is something to be lost
+    async with fleet.traffic() as traffic:
         await asyncio.to_thread(begin_anew, fleet.redis)
         await traffic.more(6 * len(MIX))
         await fleet.sound()
+    async with asyncio.timeout(PATIENCE):
+        while not all(one.said("it is told again") for one in fleet.sidecars):  # noqa: ASYNC110 - of other processes
+            await asyncio.sleep(0.05)
     await exact(fleet)
 
 
