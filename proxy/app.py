@@ -1,4 +1,4 @@
-"""The story of the process: build, load, listen, serve, drain, flush, stop. The one place where everything meets."""
+"""The story of the process: build, load, listen, serve, reload, drain, flush, stop."""
 
 from __future__ import annotations
 
