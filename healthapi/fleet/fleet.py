@@ -144,6 +144,7 @@ class Fleet:
             entries += of_cells(width, cells[width])
         _LOG.warning("the shared store lost what it was told; it is told again", extra={"entries": len(entries)})
         self._sender.begin_again(entries)
+        self._publisher = 0  # what was published is gone as well
 
     async def flush(self, interval: float) -> None:
         """Tell what there is to tell. Never raises; what went wrong is in `trouble`."""
@@ -243,17 +244,17 @@ class Fleet:
 
     def publishes(self) -> bool:
         """Whether this sidecar is to publish documents now: one of a fleet does, at once and every half minute."""
-        now, number = self._now(), self.duties.number(PUBLISHER)
-        if not number or (number == self._publisher and now - self._published < PUBLISH):
-            return False
-        self._publisher, self._published = number, now
-        return True
+        number = self.duties.number(PUBLISHER)
+        return number != 0 and (number != self._publisher or self._now() - self._published >= PUBLISH)
 
     async def publish(self, documents: Mapping[str, bytes]) -> None:
-        """Put documents where consumers of the original cache look for them."""
+        """Put documents where consumers of the original cache look for them; where that fails, they are still due."""
+        number, now = self.duties.number(PUBLISHER), self._now()
         error = await self._link.set_many([(name.encode(), body) for name, body in documents.items()], PUBLISHED)
         if error is not None:
             _LOG.warning("the cache documents could not be published: %s", error)
+        else:
+            self._publisher, self._published = number, now
 
 
 def _cell(packed: bytes) -> Cell:

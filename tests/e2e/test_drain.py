@@ -183,7 +183,7 @@ async def test_what_takes_too_long_ends_visibly(fake: FakeProvider, tmp_path: Pa
 
 async def test_who_never_hears_of_it_has_short_requests_ended_by_themselves(fake: FakeProvider, tmp_path: Path) -> None:
     """Nobody looks at `/readyz` here: what comes all the time is served, until no more connections are taken."""
-    config = lab(fake.url, timeouts={}, drain={"timeout": "3s"})
+    config = lab(fake.url, timeouts={}, drain={"timeout": "10s"})
     async with detour(config, path=tmp_path / "d.yaml") as running:
         crowd = Crowd(running.port, CHAT, [("ok@delay=0.1", False)], 10, pause=0.0)
         await eventually(lambda: crowd.answers > 20)

@@ -238,7 +238,11 @@ async def open_arena(
     """A running Detour whose provider `lab` is a `Recorder`; nobody was disturbed in the end, and nothing unclean."""
     async with Recorder() as upstream:
         providers = {"lab": {"base_url": f"{upstream.url}/v1", "dialect": "openai"}} | (more or {})
-        config = ALONE | {"timeouts": LIMITS, "log": {"format": "json"}, "providers": providers} | sections
+        config = (
+            ALONE
+            | {"drain": {"timeout": "5s"}, "timeouts": LIMITS, "log": {"format": "json"}, "providers": providers}
+            | sections
+        )
         async with detour(config, path=folder / "detour.yaml") as running:
             async with Canary(running.port, pause) as canary:
                 yield Arena(running, upstream, canary)
