@@ -44,6 +44,7 @@ async def drain(plane: DataPlane, settings: Drain, shut: Callable[[], None]) -> 
         await asyncio.sleep(STEP)
     await asyncio.sleep(0)  # who has connected already comes in
     shut()
+    await asyncio.sleep(STEP)  # who was taken in that very moment is there by then, and asks
     while (left := plane.server.let_go()) and now() < end:  # noqa: ASYNC110 - looking is what lets go
         await asyncio.sleep(STEP)
     left = max(left, plane.in_flight)
