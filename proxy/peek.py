@@ -14,6 +14,7 @@ from msgspec.structs import astuple
 
 from breaker.outcome import NO_MODEL
 from proxy import multipart, partial, paths
+from proxy.abridge import LARGE, abridged
 from proxy.paths import Endpoint
 
 LONGEST_MODEL: Final = 256
@@ -138,6 +139,8 @@ def _model(name: str | None) -> str:
 def _fields(body: bytes | bytearray) -> _Fields:
     if not body:
         return _Fields()
+    if len(body) >= LARGE:
+        body = abridged(body)
     try:
         return _decode(body)
     except _FAILURES:
