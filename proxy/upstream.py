@@ -31,6 +31,7 @@ HEAD_LIMIT: Final = 128 * 1024
 """Most bytes of an answer's head, and of what is no body behind it in one go; a provider sending more is broken."""
 
 _VERSIONS: Final = ("1.1", "1.0")
+_HTTP11: Final = b"HTTP/1.1 "
 
 _shared = bytearray(READ_SIZE)
 _view = memoryview(_shared)
@@ -57,6 +58,7 @@ class Upstream(asyncio.BufferedProtocol):
         "_method",
         "_parser",
         "_paused",
+        "_plain",
         "_reason",
         "_reply",
         "_told",
@@ -94,6 +96,8 @@ class Upstream(asyncio.BufferedProtocol):
         self._method = "GET"
         self._upgrade: bytes | None = None
         self._told = self._done = self._extra = self._keep = False
+        self._plain = False
+        """Whether the answer's first bytes say that it is HTTP/1.1, so that the parser need not be asked."""
         self._defect = ""
 
     # -- used by the attempt ---------------------------------------------------------------------------------------
@@ -209,7 +213,9 @@ class Upstream(asyncio.BufferedProtocol):
             if sink is None:
                 self.abort()
             return
-        self.received = True
+        if not self.received:
+            self.received = True
+            self._plain = _shared.startswith(_HTTP11, 0, nbytes)
         if self._tunnel:
             sink.raw(bytes(_view[:nbytes]))
             return
@@ -317,7 +323,7 @@ class Upstream(asyncio.BufferedProtocol):
         """The head is whole."""
         parser = self._parser
         status = parser.get_status_code()
-        version = parser.get_http_version()
+        version = "1.1" if self._plain else parser.get_http_version()
         found = read(self._method, status, self._reason, version == "1.0", self._headers)
         if isinstance(found, str):
             self._defect = found
@@ -327,6 +333,7 @@ class Upstream(asyncio.BufferedProtocol):
             raise _DefectError
         if status < 200:
             if status != 101:
+                self._plain = False
                 self._informational = [*(self._informational or ()), found]
                 return
             if not (parser.should_upgrade() and _offered(found.upgrade, self._upgrade)):

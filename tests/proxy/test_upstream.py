@@ -293,6 +293,11 @@ def test_bytes_for_a_sink_that_stays_after_the_end_are_dropped() -> None:
         (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "Content-Length"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "a Transfer-Encoding other than chunked"),
         (b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "Transfer-Encoding in HTTP/1.0"),
+        (
+            b"HTTP/1.1 100 C\r\n\r\nHTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "Transfer-Encoding in HTTP/1.0",
+        ),
+        (b"\r\nHTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "Transfer-Encoding in HTTP/1.0"),
         (b"HTTP/1.1 100 C\r\nTransfer-Encoding: x\r\n\r\n" + OK, "a Transfer-Encoding other than chunked"),
         (b"HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n", "a 101 to a protocol that was not asked for"),
     ],
