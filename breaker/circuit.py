@@ -7,11 +7,18 @@ they are what other tools look at.
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Final
 
-import pybreaker
-
 from breaker.transitions import State
+
+# It imports Redis and Tornado for what is not used here, and does without where they are not installed.
+_UNWANTED: Final = [name for name in ("redis", "tornado") if sys.modules.setdefault(name, None) is None]  # type: ignore[arg-type]
+try:
+    import pybreaker
+finally:
+    for name in _UNWANTED:
+        del sys.modules[name]
 
 _NAMES: Final = {
     pybreaker.STATE_CLOSED: State.CLOSED,

@@ -8,10 +8,10 @@ from typing import Final
 from config.catalog import ALIASES, CATALOG, canonical
 from config.checks import check
 from config.effective import Config, Group, Provider, Target, Timeouts
+from config.place import child, item
 from config.problems import Problem, did_you_mean
 from config.providers import make_provider, resolve, usable_key
 from config.settings import GroupSettings, ProviderSettings, Settings, TargetProbe, TimeoutOverrides
-from config.tree import child, item
 from config.words import Tier
 
 MOST_TARGETS: Final = 100

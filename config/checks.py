@@ -7,9 +7,9 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from config.alerts import DROP_WITHIN, Channel, ChannelType, Threshold
+from config.place import child, item
 from config.problems import Problem, did_you_mean
 from config.settings import Settings
-from config.tree import child, item
 
 _SCHEMES: Final = {
     ChannelType.SLACK: ("https", "http"),

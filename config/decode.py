@@ -9,10 +9,10 @@ from msgspec import Struct
 
 from config.interpolate import Filled
 from config.kinds import Kind
+from config.place import Tree, child, item
 from config.problems import Problem, did_you_mean
 from config.settings import SHORTHANDS, Settings
 from config.shapes import REQUIRED, Shape, fields
-from config.tree import Tree, child, item
 
 _WRONG = object()
 """What a value is decoded to that could not be: its problem is on the list, its default stands in."""

@@ -15,10 +15,10 @@ from typing import Final
 from msgspec import Struct
 
 from config.catalog import CATALOG
+from config.place import Tree, child
 from config.problems import Problem, did_you_mean, visible
 from config.settings import ProviderSettings, Settings
 from config.shapes import Shape, fields
-from config.tree import Tree, child, parse
 
 PREFIX: Final = "DETOUR_"
 
@@ -46,17 +46,17 @@ def overlay(
 ) -> Overlay:
     """Lay environment and then command line over the file's `tree`; `used` are variables the file itself names."""
     result = Overlay(tree, {}, [])
-    places = dict(_places(Settings, tree, (), variable))
-    for name in sorted(environ):
-        if not name.startswith(PREFIX) or not environ[name] or name in RESERVED:
-            continue
+    given = sorted(name for name in environ if name.startswith(PREFIX) and environ[name] and name not in RESERVED)
+    # Of every setting of every provider there is: a few thousand, which are named only where one is given.
+    places = dict(_places(Settings, tree, (), variable)) if given else {}
+    for name in given:
         place = places.get(name) or _new_provider(name)
         if place is not None:
             _lay(result, *place, environ[name], name, problems)
         elif name not in used and not _KUBERNETES.fullmatch(name):
             shown = visible(name, 200)
             result.warnings.append(f"environment variable {shown} names no setting{did_you_mean(name, places)}")
-    options = dict(_places(Settings, result.tree, (), ".".join))
+    options = dict(_places(Settings, result.tree, (), ".".join)) if overrides else {}
     for path, value in overrides.items():
         if path in options:
             _lay(result, *options[path], value, "command line", problems)
@@ -132,6 +132,8 @@ def _lay(result: Overlay, path: Path, shape: Shape, text: str, source: str, prob
     for part in path:
         where = child(where, part)
     if shape.kind is None and (shape.item is None or text.lstrip().startswith("[")):
+        from config.tree import parse  # here, as YAML takes its time to load and is hardly ever used for this
+
         value, wrong = parse(text)
         problems.extend(Problem(where, problem.message) for problem in wrong)
     result.sources[where] = source

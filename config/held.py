@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from config.place import child
 from config.settings import Settings
-from config.tree import child
 
 HELD: Final = ("listen", "tls", "admin.listen", "admin.tls", "store", "redis")
 """The settings and sections that only a restart changes."""

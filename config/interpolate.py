@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from config.place import Tree, child, item
 from config.problems import Problem, did_you_mean, looks_like_key, shortened
 from config.reading import Reader, read
-from config.tree import Tree, child, item
 
 LARGEST_FILE: Final = 64 << 10
 """Most bytes read for one `${file:…}`."""

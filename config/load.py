@@ -9,12 +9,12 @@ from typing import Final
 
 import msgspec
 
-from config import tree as yaml_tree
 from config.build import build
 from config.decode import decode
 from config.effective import Config
 from config.environment import overlay, relabel
 from config.interpolate import interpolate, untold
+from config.place import Tree
 from config.problems import ConfigError, Problem
 from config.reading import Reader, read
 from config.settings import Settings
@@ -48,8 +48,10 @@ def load(
     """
     if path is None:
         return load_text(None, environ, overrides, held=held)
+    from config.tree import MOST_BYTES
+
     try:
-        content = reader(path, yaml_tree.MOST_BYTES + 1)
+        content = reader(path, MOST_BYTES + 1)
         text = content.decode("utf-8-sig")
     except OSError as error:
         raise ConfigError([Problem("", f"cannot read {path}: {error.strerror or error}")]) from None
@@ -69,9 +71,11 @@ def load_text(
 ) -> Config:
     """The same from the file's text; relative `${file:…}` are looked for in `base`."""
     problems: list[Problem] = []
-    tree: yaml_tree.Tree = None
+    tree: Tree = None
     if text is not None:
-        tree, problems = yaml_tree.parse(text)
+        from config.tree import parse  # here, as YAML takes its time to load
+
+        tree, problems = parse(text)
         tree = interpolate(tree, environ, base, problems, reader)
     named = isinstance(tree, dict) and (tree.get("providers") is not None or tree.get("models") is not None)
     laid = overlay(tree, environ, overrides, problems, frozenset(_USED.findall(text or "")))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -55,6 +54,8 @@ def nearest(word: str, choices: Iterable[str], count: int = 1) -> list[str]:
 
     Case and the difference between `-` and `_` do not matter. Long words are cut: they come from outside.
     """
+    import difflib  # here, as few configurations have mistakes
+
     known = {_plain(choice): choice for choice in choices}
     return [known[near] for near in difflib.get_close_matches(_plain(word[:64]), known, count, 0.6)]
 

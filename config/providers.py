@@ -11,6 +11,7 @@ from config.baseurl import UNSET_HOST, expand, parse_base_url
 from config.catalog import CATALOG, NATIVE_AUTH, Entry
 from config.effective import Origin, Provider
 from config.egress import excepted, from_environment
+from config.place import child
 from config.problems import Problem, did_you_mean
 from config.secret import Secret
 from config.settings import (
@@ -28,7 +29,6 @@ from config.settings import (
     Timeouts,
     Upstream,
 )
-from config.tree import child
 from config.words import AuthStyle, Dialect
 
 _Base = TypeVar("_Base", Timeouts, Breakers, Cap, Sla)

@@ -11,10 +11,8 @@ from typing import Any, Final
 
 import yaml
 
+from config.place import Tree, child, item
 from config.problems import Problem
-
-Tree = dict[str, Any] | list[Any] | str | None
-"""A mapping, a list, a scalar's text, or nothing."""
 
 MOST_BYTES: Final = 4 << 20
 """Largest text read, in bytes."""
@@ -150,17 +148,6 @@ class _Reader:
         if event.tag is not None:
             message = f"line {line}: tags (!) are not read; leave it out, or put text that begins so in quotes"
             self.problems.append(Problem("", message))
-
-
-def child(path: str, key: str) -> str:
-    """The path of `key` in the mapping at `path`, safe to print."""
-    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in key[:256])
-    return f"{path}.{shown}" if path else shown
-
-
-def item(path: str, index: int) -> str:
-    """The path of the item at `index` of the list at `path`."""
-    return f"{path}[{index}]"
 
 
 def _shield(text: str) -> str:

@@ -20,7 +20,7 @@ from healthapi.answer import FOUND, STORED, Answer, Rows, choice, text
 from healthapi.errors import Problem, quoted
 from healthapi.replies import Reply, reply
 from healthapi.store import StoreError
-from healthapi.views.text import clean, iso
+from healthapi.text import clean, iso
 
 LONGEST: Final = 30 * 86400.0
 """Most seconds that a silence lasts: one that nobody ends is forgotten."""

@@ -17,9 +17,9 @@ from healthapi.errors import Problem, quoted
 from healthapi.record import Record
 from healthapi.replies import Reply, reply
 from healthapi.store import Scope, StoreError
+from healthapi.text import breaker_name
 from healthapi.turns import turns
 from healthapi.views.breakers import BreakerList, BreakerRow, Listing, below
-from healthapi.views.text import breaker_name
 
 OPEN_FOR: Final = 600.0
 """Seconds for which a breaker is opened by hand when nothing is said."""

@@ -12,8 +12,8 @@ from healthapi.admin import STALE, Admin, Call
 from healthapi.answer import STORED, Answer, Rows, duration
 from healthapi.cleanup import Found, Stale
 from healthapi.replies import Reply, reply
+from healthapi.text import clean, iso
 from healthapi.turns import let_go, turns
-from healthapi.views.text import clean, iso
 
 
 class StaleModel(Struct, frozen=True, kw_only=True, gc=False):

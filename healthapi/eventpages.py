@@ -14,7 +14,7 @@ from healthapi.answer import Answer, text
 from healthapi.errors import Problem
 from healthapi.events import Moved
 from healthapi.replies import Stream
-from healthapi.views.text import iso
+from healthapi.text import iso
 
 EVENT_STREAM: Final = "text/event-stream"
 

@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from breaker.transition import Transition
 from healthapi.errors import Problem
-from healthapi.views.text import breaker_name, clean, iso
+from healthapi.text import breaker_name, clean, iso
 
 SIZE: Final = 1000
 """Transitions that are kept."""

@@ -10,11 +10,11 @@ from healthapi import views
 from healthapi.admin import Admin, Call
 from healthapi.answer import SCOPE, STORED, Answer, Rows
 from healthapi.replies import Reply, reply
+from healthapi.text import iso
 from healthapi.turns import turns
 from healthapi.views.gateways import Gateways
 from healthapi.views.rows import ModelRows, ProviderRows, model_list, model_row
 from healthapi.views.system import System
-from healthapi.views.text import iso
 
 
 class Running(Struct, frozen=True):

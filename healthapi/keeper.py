@@ -22,7 +22,6 @@ from breaker.registry import Registry
 from healthapi.archive import Archive, Batch
 from healthapi.cell import ALL_MODELS, Cell
 from healthapi.delta import Delta, copied
-from healthapi.fleet.duties import RENEW
 from healthapi.history import HOUR, MINUTE
 from healthapi.memory import Gone, MemoryStore
 from healthapi.outbox import Outbox
@@ -110,8 +109,11 @@ class Keeper:
             await self._shared.start()
         self._tasks = [asyncio.create_task(self._run(), name="keeper")]
         if self._shared is not None:
-            self._chores.append((RENEW, self._shared.duties.renew))
-        self._tasks += [asyncio.create_task(_repeat(*chore), name="chore") for chore in self._chores]
+            from healthapi.fleet.duties import RENEW  # here, so that Redis is loaded only where one is used
+
+            self.every(RENEW, self._shared.duties.renew)
+        for chore in self._chores:
+            self.every(*chore)
 
     async def stop(self, within: float = LAST) -> None:
         """Write what is left within so many seconds, and let go of everything. What is not is lost, and told."""
@@ -138,8 +140,11 @@ class Keeper:
             task.cancel()
 
     def every(self, seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
-        """Have something done again and again from `start` on, so many seconds after each time it was done."""
-        self._chores.append((seconds, chore))
+        """Have something done again and again from `start` or now on, so many seconds after each time it was done."""
+        if self._tasks:
+            self._tasks.append(asyncio.create_task(_repeat(seconds, chore), name="chore"))
+        else:
+            self._chores.append((seconds, chore))
 
     async def _run(self) -> None:
         while True:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from breaker.registry import Registry
 from config.effective import Config
@@ -13,15 +13,15 @@ from config.storeurl import StoreKind
 from healthapi import cleanup, offerings
 from healthapi import keys as keylog
 from healthapi.archive import Archive
-from healthapi.fleet.fleet import Fleet
 from healthapi.keeper import Clock, Keeper
 from healthapi.keys import KeyLog
 from healthapi.memory import MemoryStore
 from healthapi.offerings import Offerings
-from healthapi.published import documents
-from healthapi.store import Reading, Scope
+from healthapi.store import Scope
 from healthapi.tiers import Tiers
-from healthapi.views.sources import Sources
+
+if TYPE_CHECKING:
+    from healthapi.fleet.fleet import Fleet
 
 IN_MEMORY: Final = ":memory:"
 
@@ -58,19 +58,22 @@ def keeper(
     url = settings.store
     fleet = None
     if url.kind not in OWN:
+        from healthapi.fleet.fleet import Fleet  # here, so that Redis is loaded only where one is used
+
         # What is shared outlives processes by days: their short names alone would meet again in a large fleet.
         name = f"{instance}-{secrets.token_hex(8)}"
         fleet = Fleet(url, settings.redis, registry, name, clock.now, clock.wall)
     path = url.path if url.kind is StoreKind.SQLITE else IN_MEMORY
     made = Keeper(store, registry, Archive(path), fleet, clock)
 
-    def sources(read: Reading) -> Sources:
-        return Sources(read, now(), registry, clock.wall(), clock.now(), keys, offers, tiers or Tiers())
+    async def publish(fleet: Fleet) -> None:
+        from healthapi.published import documents
+        from healthapi.views.sources import Sources
 
-    async def publish() -> None:
-        if fleet is not None and fleet.publishes():
-            picture = await made.reading(Scope.FLEET)
-            await fleet.publish(await documents(sources(picture.store)))
+        if fleet.publishes():
+            store = (await made.reading(Scope.FLEET)).store
+            every = Sources(store, now(), registry, clock.wall(), clock.now(), keys, offers, tiers or Tiers())
+            await fleet.publish(await documents(every))
 
     cleaned_at = clock.now()
 
@@ -82,7 +85,7 @@ def keeper(
             cleaned_at = clock.now()
 
     if fleet is not None and settings.redis.publish_cache:
-        made.every(ASKED, publish)
+        made.every(ASKED, partial(publish, fleet))
     made.every(min(settings.cleanup.every or LOOK, LOOK), clean_up)
     if keys is not None:
         made.every(keylog.SYNC, partial(keys.sync, made))

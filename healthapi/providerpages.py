@@ -10,6 +10,7 @@ from healthapi.errors import Problem, quoted
 from healthapi.offerings import Offerings
 from healthapi.replies import Reply, reply
 from healthapi.store import Scope
+from healthapi.text import clean, iso
 from healthapi.turns import turns
 from healthapi.views.accounts import (
     Accounts,
@@ -21,7 +22,6 @@ from healthapi.views.accounts import (
     model_list,
     refreshed,
 )
-from healthapi.views.text import clean, iso
 
 LISTING: Final = Answer(Accounts, rows=Rows("providers"))
 MODELS: Final = Answer(OfferedModels, (), FOUND, Rows("models"))

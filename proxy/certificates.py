@@ -10,9 +10,9 @@ import ssl
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from config.place import child
 from config.problems import ConfigError, Problem
 from config.reading import read_regular
-from config.tree import child
 
 if TYPE_CHECKING:
     from config.effective import Config

@@ -16,8 +16,8 @@ from healthapi.alerts.least import Least
 from healthapi.alerts.message import SUBJECT, plain
 from healthapi.status import Availability, Health
 from healthapi.store import Scope, StoreError
+from healthapi.text import breaker_name
 from healthapi.turns import turns
-from healthapi.views.text import breaker_name
 
 if TYPE_CHECKING:
     from breaker.breaker import Breaker

@@ -7,12 +7,12 @@ their text, so two releases of Detour can share a Redis.
 from __future__ import annotations
 
 from hashlib import sha1
-from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
-_FOLDER: Final = files("healthapi.fleet") / "lua"
+_FOLDER: Final = Path(__file__).parent / "lua"
 
 
 class Script(Struct, frozen=True):

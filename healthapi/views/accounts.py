@@ -12,7 +12,7 @@ from healthapi.keys import KeyLog, KeyState
 from healthapi.offerings import Offerings, Result
 from healthapi.offers import Offer
 from healthapi.suggestions import Suggestion
-from healthapi.views.text import clean, iso
+from healthapi.text import clean, iso
 
 
 class AccountKey(Struct, frozen=True):

@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from config.problems import shortened
-from healthapi.views.text import clean
+from healthapi.text import clean
 
 SICK: Final = 80.0
 """Percentage of healthy models below which nothing else matters."""

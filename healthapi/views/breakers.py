@@ -9,8 +9,8 @@ from msgspec import Struct
 from breaker.breaker import Breaker
 from breaker.transition import Scope
 from breaker.transitions import State
+from healthapi.text import breaker_name, clean, iso
 from healthapi.views.sources import Sources
-from healthapi.views.text import breaker_name, clean, iso
 
 
 class BreakerRow(Struct, frozen=True, kw_only=True, gc=False):

@@ -15,12 +15,12 @@ from healthapi.history import NOTHING, Counts
 from healthapi.record import Sums
 from healthapi.spend import ProviderSpend
 from healthapi.status import Availability, Health, percentage, system_status
+from healthapi.text import clean, duration, iso, mean_milliseconds, percent
 from healthapi.views.advice import Findings, Lacking, Recommendation, recommendations
 from healthapi.views.gateways import gateway_rows
 from healthapi.views.sources import Sources
 from healthapi.views.survey import ProviderState, Survey, TargetState
 from healthapi.views.system import System, system
-from healthapi.views.text import clean, duration, iso, mean_milliseconds, percent
 from healthapi.views.ward import IllModel, ProblematicProvider, Ward, problems
 
 _COLORS: Final = {

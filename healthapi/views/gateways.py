@@ -10,9 +10,9 @@ from typing import Final
 from msgspec import Struct
 
 from healthapi.status import Availability, Health, percentage
+from healthapi.text import clean, iso, mean_milliseconds
 from healthapi.views.sources import Sources
 from healthapi.views.survey import ProviderState, Survey, survey, unrecorded
-from healthapi.views.text import clean, iso, mean_milliseconds
 
 UNCONFIGURED: Final = "unconfigured"
 

@@ -13,7 +13,7 @@ from breaker.outcome import Kind
 from healthapi.cell import STATUSES, Cell, Sparse, dense, empty
 from healthapi.history import DAY, HOUR, MINUTE
 from healthapi.status import percentage
-from healthapi.views.text import clean, iso, milliseconds
+from healthapi.text import clean, iso, milliseconds
 
 
 class Window(Struct, frozen=True):

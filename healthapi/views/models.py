@@ -17,9 +17,9 @@ from msgspec.structs import asdict
 
 from breaker.outcome import NO_MODEL, Kind, Status
 from healthapi.record import Record, Tally
+from healthapi.text import clean
 from healthapi.views.record import ModelHealth, shown
 from healthapi.views.sources import Sources
-from healthapi.views.text import clean
 
 _LATEST: dict[Kind | None, Callable[[Record], Tally | None]] = {
     None: attrgetter("last"),

@@ -8,8 +8,8 @@ from breaker.outcome import Kind
 from healthapi.history import DAY
 from healthapi.record import Record, Tally
 from healthapi.status import percentage
+from healthapi.text import clean, iso, mean_milliseconds, milliseconds, reason, state
 from healthapi.views.sources import Sources
-from healthapi.views.text import clean, iso, mean_milliseconds, milliseconds, reason, state
 
 
 class ModelHealth(Struct, frozen=True, kw_only=True, gc=False):

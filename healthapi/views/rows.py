@@ -5,9 +5,9 @@ from __future__ import annotations
 from msgspec import Struct
 
 from healthapi.status import Health, percentage
+from healthapi.text import clean, iso, mean_milliseconds, milliseconds, reason, state
 from healthapi.views.sources import Sources
 from healthapi.views.survey import ProviderState, Survey, TargetState, survey
-from healthapi.views.text import clean, iso, mean_milliseconds, milliseconds, reason, state
 
 
 class Metadata(Struct, frozen=True):

@@ -17,8 +17,8 @@ from config.settings import Sla
 from healthapi.cell import Cell, empty
 from healthapi.history import DAY, HOUR, MINUTE
 from healthapi.status import percentage
+from healthapi.text import clean, iso, milliseconds
 from healthapi.views.history import quantile
-from healthapi.views.text import clean, iso, milliseconds
 
 HOURS: Final = 24
 """Most hours that are listed, the running one among them."""

@@ -6,10 +6,10 @@ from msgspec import Struct
 
 from healthapi.history import NOTHING
 from healthapi.status import Availability, Health, percentage, system_status
+from healthapi.text import iso
 from healthapi.views.gateways import gateway_rows
 from healthapi.views.sources import Sources
 from healthapi.views.survey import Survey, survey
-from healthapi.views.text import iso
 
 
 class System(Struct, frozen=True, kw_only=True):

@@ -12,9 +12,9 @@ from msgspec import Struct
 
 from breaker.outcome import OTHER_MODEL, Kind
 from healthapi.record import Record, Sums
+from healthapi.text import clean, mean_milliseconds
 from healthapi.views.models import listed
 from healthapi.views.sources import Sources
-from healthapi.views.text import clean, mean_milliseconds
 
 
 class Sum(Struct, frozen=True, kw_only=True):

@@ -8,9 +8,9 @@ from typing import Final
 from msgspec import Struct, field
 
 from healthapi.status import Health, percentage
+from healthapi.text import clean, iso, percent, state
 from healthapi.views.advice import problematic
 from healthapi.views.survey import ProviderState, Survey, TargetState
-from healthapi.views.text import clean, iso, percent, state
 
 ILL: Final = 100
 """Most unhealthy models that are listed of one provider."""

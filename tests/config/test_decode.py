@@ -4,9 +4,10 @@ import pytest
 
 from config.decode import decode
 from config.interpolate import Filled
+from config.place import Tree
 from config.problems import Problem
 from config.settings import Settings
-from config.tree import Tree, parse
+from config.tree import parse
 from config.words import Rescue, Tier
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from config.environment import Overlay, overlay, relabel, variable
+from config.place import Tree
 from config.problems import Problem
-from config.tree import Tree
 
 NONE: frozenset[str] = frozenset()
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from config.interpolate import LARGEST_FILE, Filled, interpolate, untold
+from config.place import Tree
 from config.problems import Problem
-from config.tree import Tree
 
 ENVIRON = {"A": "1", "GROQ_KEY": "sk", "EMPTY": "", "ODD": "${A}$$"}
 

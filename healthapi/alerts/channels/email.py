@@ -20,7 +20,7 @@ from config.alerts import Channel as Settings
 from config.secret import Secret
 from healthapi.alerts.channels.contract import ChannelError
 from healthapi.alerts.message import Message
-from healthapi.views.text import iso
+from healthapi.text import iso
 
 LIMIT: Final = 10.0
 """Seconds for everything."""

@@ -13,7 +13,7 @@ from config.alerts import Channel as Settings
 from config.alerts import Severity
 from healthapi.alerts.channels.http import post
 from healthapi.alerts.message import Message, State
-from healthapi.views.text import iso
+from healthapi.text import iso
 
 _LEVELS = {Severity.CRITICAL: "fatal", Severity.WARNING: "warning"}
 

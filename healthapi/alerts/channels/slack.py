@@ -16,7 +16,7 @@ from config.alerts import Channel as Settings
 from config.alerts import Severity
 from healthapi.alerts.channels.http import post
 from healthapi.alerts.message import Message, State
-from healthapi.views.text import iso
+from healthapi.text import iso
 
 _MENTION: Final = re.compile(r"@(?=(?:here|channel|everyone|group)\b)", re.IGNORECASE)
 _ENTITIES: Final = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;"}

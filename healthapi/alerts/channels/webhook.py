@@ -11,7 +11,7 @@ import msgspec
 from config.alerts import Channel as Settings
 from healthapi.alerts.channels.http import post
 from healthapi.alerts.message import Message
-from healthapi.views.text import iso
+from healthapi.text import iso
 
 SIGNATURE: Final = "X-Detour-Signature"
 """`sha256=` and the HMAC-SHA256 of the body in hexadecimal digits."""

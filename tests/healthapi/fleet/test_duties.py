@@ -10,7 +10,7 @@ from tests.redis_server import RedisServer
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("healthapi.keeper.RENEW", 0.05)
+    monkeypatch.setattr("healthapi.fleet.duties.RENEW", 0.05)
     monkeypatch.setattr(duties, "LIFE", 0.6)
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from healthapi.record import Sums
-from healthapi.views.text import clean, duration, iso, mean_milliseconds, milliseconds, percent
+from healthapi.text import clean, duration, iso, mean_milliseconds, milliseconds, percent
 
 
 @pytest.mark.parametrize(
