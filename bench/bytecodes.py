@@ -27,7 +27,6 @@ import uvloop
 
 from bench.load.wire import ANSWER, CHUNK, STREAM_HEAD, post
 from config.load import load_text
-from config.reloads import Reloads
 from proxy.assembly import Assembly
 
 ROOT: Final = Path(__file__).parent.parent
@@ -203,7 +202,7 @@ async def count() -> Costs:
     provider = Provider()
     provider.start()
     config = load_text(CONFIG.format(port=provider.port), {})
-    parts = Assembly(config, loop, version="0", instance="bench", listeners=dict, reloads=Reloads())
+    parts = Assembly(config, loop, instance="bench")
     server = await loop.create_server(parts.plane.server, "127.0.0.1", 0)
     client = Client(server.sockets[0].getsockname()[1], provider)
     meter = Meter()

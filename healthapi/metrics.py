@@ -62,17 +62,17 @@ class Metrics:
         self,
         *,
         config: Config,
-        version: str,
         instance: str,
         lag: Lag,
         in_flight: Callable[[], int],
         connections: Callable[[], Mapping[str, int]],
         open_permits: Callable[[], int],
+        version: str = "",
     ) -> None:
         """Start at zero.
 
         `in_flight` counts exchanges that have begun and not ended, `connections` upstream connections by state,
-        `open_permits` permits not yet given back.
+        `open_permits` permits not yet given back. `version` may be told later, before anybody reads it.
         """
         self._config = config
         self._series: dict[tuple[str, str], Series] = {}

@@ -1,10 +1,9 @@
-"""The story of the process: build, load, listen, serve, reload, drain, flush, stop."""
+"""The story of the process: build, load, listen, serve, open the admin port, reload, drain, flush, stop."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import importlib.metadata
 import logging
 import secrets
 import signal
@@ -13,26 +12,26 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import uvloop
-from aiohttp import web
 
 from config.reloads import Reloads
-from healthapi import offline
 from healthapi.keeper import LAST
-from healthapi.runner import Runner
 from healthapi.store import StoreError
 from proxy.assembly import Assembly, Prepared, prepare
+from proxy.beside import beside
 from proxy.drain import drain
-from proxy.listeners import CannotStartError, bind, url
+from proxy.listeners import CannotStartError, bind, listening, url
 from proxy.log import set_up
 from proxy.reload import Reloader
 from proxy.server import assert_parser
 from proxy.tls import options
+from proxy.version import version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from config.effective import Config
     from config.source import Source
+    from proxy.office import Office
 
 log = logging.getLogger("detour")
 
@@ -43,14 +42,6 @@ HURRIED: Final = 0.5
 """Seconds that the store is waited for after a second signal."""
 STOPPED: Final = 0
 CANNOT_START: Final = 3
-
-
-def version() -> str:
-    """The installed version."""
-    try:
-        return importlib.metadata.version("detour")
-    except importlib.metadata.PackageNotFoundError:
-        return "0.0.0+source"
 
 
 def run(config: Config, source: Source | None = None) -> int:
@@ -72,6 +63,8 @@ async def cleanup(config: Config, older_than: float, live: bool) -> dict[str, An
     Raises:
         CannotStartError: the store cannot be used.
     """
+    from healthapi import offline
+
     try:
         return await offline.clean_up(config, older_than, secrets.token_hex(4), live=live)
     except StoreError as error:
@@ -119,7 +112,8 @@ class App:
         finally:
             if keeper.trouble is None:  # else it would only be waited for
                 await parts.keys.sync(keeper)
-            await parts.alerts.stop()
+            if parts.office is not None:
+                await parts.office.alerts.stop()
             await keeper.stop(HURRIED if self._signals > 1 else LAST)
         log.info("stopped")
         return STOPPED
@@ -129,24 +123,20 @@ class App:
     ) -> None:
         parts = self.parts
         tls = options(parts.certificates.server("tls"))
-        servers = [
-            await loop.create_server(self.plane.server, sock=sock, backlog=BACKLOG, **tls) for sock in proxy_sockets
-        ]
-        runner = Runner(parts.pages, access_log=None, logger=_silent(), handle_signals=False, shutdown_timeout=1.0)
-        await runner.setup()
-        for sock in admin_sockets:
-            context = parts.certificates.server("admin.tls")
-            await web.SockSite(runner, sock, backlog=BACKLOG, ssl_context=context).start()
-        self._listening = {"proxy": True, "admin": True}
+        with listening("listen", self.config.settings.listen):
+            servers = [
+                await loop.create_server(self.plane.server, sock=sock, backlog=BACKLOG, **tls) for sock in proxy_sockets
+            ]
         self.plane.watch.start()
-        parts.patrol.start()
         parts.lag.start(loop)
         parts.certificates.start()
-        if self._reloader is not None:
-            self._reloader.start()
-        _quiet_collector()
-        self._announce(proxy_sockets[0], admin_sockets[0])
         try:
+            await self._open_office(admin_sockets)
+            parts.patrol.start()
+            if self._reloader is not None:
+                self._reloader.start()
+            _quiet_collector()
+            self._announce(proxy_sockets[0], admin_sockets[0])
             await self._stop.wait()
             await self._drain(servers)
         finally:
@@ -154,19 +144,22 @@ class App:
             parts.certificates.stop()
             if self._reloader is not None:
                 self._reloader.stop()
-            await runner.cleanup()
+            if parts.office is not None:
+                await parts.office.close()
+
+    async def _open_office(self, sockets: list[socket.socket]) -> None:
+        """Have the admin port answer, with requests served meanwhile."""
+        parts, admin = self.parts, self.config.settings.admin
+        made, release = await beside(_load)
+        parts.office = made(parts, version=release, listeners=lambda: self._listening, reloads=self.reloads)
+        with listening("admin.listen", admin.listen):
+            await parts.office.listen(sockets, BACKLOG, parts.certificates.server("admin.tls"))
+        self._listening = {"proxy": True, "admin": True}
 
     def _build(self, loop: asyncio.AbstractEventLoop) -> None:
         for warning in self.config.warnings:
             log.warning("%s", warning)
-        self.parts = Assembly(
-            self.config,
-            loop,
-            version=version(),
-            instance=self.instance,
-            listeners=lambda: self._listening,
-            reloads=self.reloads,
-        )
+        self.parts = Assembly(self.config, loop, instance=self.instance)
         self.plane = self.parts.plane
         if self._source is not None:
             self._reloader = Reloader(self._source, self.config, self.reloads, prepare, self._adopt)
@@ -223,22 +216,23 @@ class App:
         plane.pools.close()
 
 
-def _silent() -> logging.Logger:
-    """A logger for the HTTP parser of the admin port: it quotes what it refuses, keys included."""
-    logger = logging.getLogger("detour.admin.http")
-    logger.setLevel(logging.CRITICAL + 1)
-    return logger
+def _load() -> tuple[type[Office], str]:
+    """What the admin port is made by, and which release this is."""
+    from proxy.office import Office
+
+    return Office, version()
 
 
 def _quiet_collector() -> None:
-    """Take what was built so far out of the garbage collector's sight, and have it look less often.
+    """Take what was built so far out of the garbage collector's sight, and have it look again, less often.
 
-    A request makes some hundred objects and no cycles; with the default of 700 the collector would run every few
-    requests for nothing (measured: 4 % of a request).
+    It does not look through that first: no request would get on for 30 ms, and there is next to nothing to find. A
+    request makes some hundred objects and no cycles; with the default of 700 the collector would run every few requests
+    for nothing (measured: 4 % of a request).
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 20, 50)
+    gc.enable()
 
 
 def _banner(urls: Mapping[str, str], config: Config) -> str:

@@ -1,7 +1,8 @@
-"""Everything a process is made of, put together: the data plane, what knows and keeps health, the admin port.
+"""Everything that requests need, put together: the data plane, and what knows and keeps health.
 
-Beside `proxy.app` this is the one file that knows both traffic and health. What is made from the configuration is made
-here in `__init__`, and hears of another one in `adopt`, in one turn of the event loop: no request ever sees half of it.
+Beside `proxy.app` this and `proxy.office` are the files that know both traffic and health. What is made from the
+configuration is made here in `__init__`, and hears of another one in `adopt`, in one turn of the event loop: no request
+ever sees half of it. What no request needs is made later: a start is over when the first one can be served.
 """
 
 from __future__ import annotations
@@ -16,12 +17,6 @@ from msgspec import Struct
 from breaker.registry import Registry
 from breaker.transitions import State
 from healthapi import keeping
-from healthapi.admin import Admin
-from healthapi.alerts import opening
-from healthapi.alerts.channels import channels
-from healthapi.alerts.desk import EVERY
-from healthapi.alerts.situation import gather
-from healthapi.app import build as build_admin
 from healthapi.events import EventLog
 from healthapi.keeper import Clock
 from healthapi.keys import KeyLog
@@ -31,7 +26,6 @@ from healthapi.metrics import Metrics
 from healthapi.offerings import Offerings
 from healthapi.probing import Probing
 from healthapi.recorder import Recorder
-from healthapi.slabook import TICK, SlaBook
 from healthapi.tiers import Tiers
 from healthapi.turns import turns
 from proxy.access import AccessLog
@@ -47,13 +41,13 @@ from proxy.tls import Certificates, Watched, trusted
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from breaker.transition import Transition
     from config.effective import Config
-    from config.reloads import Reloads
     from config.settings import Breakers
     from healthapi.alerts.channels.contract import Channel
+    from proxy.office import Office
     from proxy.plane import Recorder as Told
 
 log: Final = logging.getLogger("detour")
@@ -79,42 +73,38 @@ def prepare(config: Config) -> Prepared:
         made = trusted(config)
     except FileError as error:  # between that look and this one
         raise ValueError(f"{error.key}: {error}") from error
-    return Prepared(config, channels(config.settings.alerts.channels), made)
+    return Prepared(config, _channels(config), made)
 
 
 class Assembly:
-    """One process without its listeners. Built inside a running loop."""
+    """One process without its listeners. Built inside a running loop.
 
-    def __init__(
-        self,
-        config: Config,
-        loop: asyncio.AbstractEventLoop,
-        *,
-        version: str,
-        instance: str,
-        listeners: Callable[[], Mapping[str, bool]],
-        reloads: Reloads,
-    ) -> None:
+    `office` is where the admin port and alerts are, once that is open.
+    """
+
+    office: Office | None = None
+
+    def __init__(self, config: Config, loop: asyncio.AbstractEventLoop, *, instance: str) -> None:
         """Put everything together; nothing is started.
 
         Raises:
-            CannotStartError: something that is configured cannot be used.
+            CannotStartError: something that is configured cannot be used, also what only the office uses.
         """
         self.config = config
-        self.reloads = reloads
+        self.instance = instance
         self._fitting: asyncio.Task[None] | None = None
         self.lag = Lag()
         self.store = MemoryStore()
         self.events = EventLog()
         try:
             self.certificates = Certificates(config)
-        except FileError as error:
+            _channels(config)  # only to see that they can be had: the office opens when requests are served already
+        except (FileError, ValueError) as error:
             raise CannotStartError(str(error)) from error
         pools = Pools(Connector(loop, self.certificates.client), loop)
         self.registry = Registry(**_judging(config), on_forget=self.forget, on_transition=self._transition)
         self.metrics = Metrics(
             config=config,
-            version=version,
             instance=instance,
             lag=self.lag,
             in_flight=lambda: self.plane.in_flight,
@@ -125,50 +115,20 @@ class Assembly:
         self.offers = Offerings(config)
         self.recorder = Recorder(self.store, self.metrics, self.keys)
         self.plane = DataPlane(config, self.registry, self._told(config), pools, loop, instance=instance)
-        clock, tiers = Clock(self.plane.watch.now, time.time), Tiers()
+        clock = Clock(self.plane.watch.now, time.time)
+        self.tiers = Tiers()
         try:
             self.keeper = keeping.keeper(
-                config, self.store, self.registry, instance, clock, self.keys, self.offers, tiers, lambda: self.config
-            )
+                config, self.store, self.registry, instance, clock, self.keys, self.offers, self.tiers,
+                lambda: self.config,
+            )  # fmt: skip
         except ValueError as error:
             raise CannotStartError(f"store: {error}") from error
-        read_list = Lists(self.plane).read
-        self.keeper.every(self.offers.pause, partial(self.offers.due, self.keeper, read_list, time.time))
-        try:
-            self.alerts = opening.desk(config, self.keeper, instance, time.time)
-        except ValueError as error:
-            raise CannotStartError(str(error)) from error
-        self.probing = Probing(config, self.keeper, tiers, clock.now, clock.wall, self.offers.delisted)
+        self.read_list = Lists(self.plane).read
+        self.keeper.every(self.offers.pause, partial(self.offers.due, self.keeper, self.read_list, time.time))
+        self.probing = Probing(config, self.keeper, self.tiers, clock.now, clock.wall, self.offers.delisted)
         self.probing.start()
         self.patrol = Patrol(self.plane, self.probing, clock.now)
-        self.sla = SlaBook(config, self.keeper, time.time)
-        self.keeper.every(TICK, self.sla.refresh)
-        self.admin = Admin(
-            config=config,
-            store=self.store,
-            keeper=self.keeper,
-            registry=self.registry,
-            metrics=self.metrics,
-            lag=self.lag,
-            version=version,
-            instance=instance,
-            draining=lambda: self.plane.draining,
-            now=time.time,
-            listeners=listeners,
-            events=self.events,
-            monotonic=self.plane.watch.now,
-            sla=self.sla,
-            alerts=self.alerts,
-            keys=self.keys,
-            offers=self.offers,
-            read_list=read_list,
-            tiers=tiers,
-            probing=self.probing,
-            reloads=reloads,
-            files=self.certificates.states,
-        )
-        self.pages = build_admin(self.admin)
-        self.keeper.every(EVERY, partial(self.alerts.tick, partial(gather, self.admin)))
 
     def adopt(self, prepared: Prepared) -> None:
         """Go on with another configuration; to be called on the event loop.
@@ -176,7 +136,7 @@ class Assembly:
         What is counted, judged, open or held off stays, as far as the configuration still knows what it is about.
         """
         before, config, now = self.config, prepared.config, self.plane.watch.now()
-        self.config = self.admin.config = config
+        self.config = config
         self.registry.adopt(now, **_judging(config))
         for name, key in _replaced(before, config):
             self.registry.key_replaced(name, key, now)
@@ -187,8 +147,8 @@ class Assembly:
         self.keys.adopt(config)
         self.offers.adopt(config)
         self.probing.adopt(config)
-        self.sla.adopt(config)
-        self.alerts.adopt(config.settings.alerts.rules, prepared.channels)
+        if self.office is not None:
+            self.office.adopt(config, prepared.channels)
         self.patrol.adopt(config)
         self.certificates.adopt(config, prepared.trusted)
         self.plane.adopt(config, self._told(config))
@@ -216,6 +176,16 @@ class Assembly:
         level = logging.WARNING if moved.state is State.OPEN else logging.INFO
         extra = {"scope": moved.scope, "target": target, "cause": moved.cause, "retry_in": moved.retry_in}
         log.log(level, "breaker %s: %s", moved.state, moved.reason, extra=extra)
+
+
+def _channels(config: Config) -> dict[str, Channel]:
+    """Where alerts are sent. Raises ValueError where one cannot be used."""
+    configured = config.settings.alerts.channels
+    if not configured:
+        return {}
+    from healthapi.alerts.channels import channels
+
+    return channels(configured)
 
 
 def _replaced(before: Config, after: Config) -> Iterator[tuple[str, str]]:

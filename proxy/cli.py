@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -11,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from config.load import load
 from config.problems import ConfigError, visible
 
 if TYPE_CHECKING:
+    from config.effective import Config
     from config.source import Source
 
 BAD_CONFIG: Final = 1
@@ -133,18 +134,26 @@ def _from(arguments: argparse.Namespace) -> Source:
     return Source(_config_path(arguments), os.environ, _overrides(arguments))
 
 
+def _load(arguments: argparse.Namespace) -> Config:
+    return _from(arguments).load()
+
+
 def _serve(arguments: argparse.Namespace) -> int:
     # As process 1 of a container it has no default action: without this a stop during the start would be lost.
     signal.signal(signal.SIGTERM, _leave)
     # What changes while it starts is seen by itself; as it is, a reload asked for too early would end the process.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    from proxy import app, certificates, log
+    gc.disable()  # what a start makes stays, and looking through it again and again takes a tenth of its time
+    try:
+        from proxy import app, certificates, log
 
-    source = _from(arguments)
-    config = source.load()
-    certificates.check(config, time.time())
-    log.set_up(config.settings.log)
-    return app.run(config, source)
+        source = _from(arguments)
+        config = source.load()
+        certificates.check(config, time.time())
+        log.set_up(config.settings.log)
+        return app.run(config, source)
+    finally:
+        gc.enable()
 
 
 def _leave(*_: object) -> None:
@@ -157,7 +166,7 @@ def _check(arguments: argparse.Namespace) -> int:
     from config import report
     from proxy import certificates
 
-    config = _from(arguments).load()
+    config = _load(arguments)
     config = replace(config, warnings=(*config.warnings, *certificates.check(config, time.time())))
     found = report.report(config)
     print(_as_json(found) if arguments.json else report.render(found))
@@ -175,7 +184,7 @@ def _audit(arguments: argparse.Namespace) -> int:
     from config import audit
     from proxy.audit import look
 
-    config = load(_config_path(arguments), os.environ, _overrides(arguments))
+    config = _load(arguments)
     found = look(config)
     print(_as_json(found.rows) if arguments.json else audit.render(found.rows))
     if found.unknown is not None and not arguments.json:
@@ -187,7 +196,7 @@ def _healthcheck(arguments: argparse.Namespace) -> int:
     """Ask `/readyz`; quick to start, for container health checks."""
     from proxy import adminport
 
-    admin = load(_config_path(arguments), os.environ, _overrides(arguments)).settings.admin
+    admin = _load(arguments).settings.admin
     try:
         answer = adminport.ask(admin.listen, "GET", "/readyz", {}, timeout=3, tls=admin.tls)
     except adminport.NoAnswerError as error:
@@ -200,7 +209,7 @@ def _healthcheck(arguments: argparse.Namespace) -> int:
 def _cleanup(arguments: argparse.Namespace) -> int:
     from proxy import cleanup
 
-    config = load(_config_path(arguments), os.environ, _overrides(arguments))
+    config = _load(arguments)
     try:
         done = cleanup.clean(config, arguments.older_than, arguments.live)
     except cleanup.CannotCleanError as error:
@@ -224,9 +233,9 @@ def _completion(arguments: argparse.Namespace) -> int:
 
 
 def _version(arguments: argparse.Namespace) -> int:
-    from proxy import app
+    from proxy.version import version
 
-    print(f"detour {app.version()}")
+    print(f"detour {version()}")
     return 0
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from config.address import Listen
 
 
@@ -40,17 +43,29 @@ def bind(key: str, listen: Listen) -> list[socket.socket]:
                 continue
             for made in sockets:
                 made.close()
-            raise CannotStartError(
-                f"{key}: cannot listen on {listen}: {error.strerror or error}{_hint(key)}"
-            ) from error
+            raise _cannot(key, listen, error) from error
         port = sock.getsockname()[1]
         sockets.append(sock)
     return sockets
 
 
-def _hint(key: str) -> str:
+@contextlib.contextmanager
+def listening(key: str, listen: Listen) -> Iterator[None]:
+    """Begin to listen on sockets that were bound: two processes may bind the same address, and one can listen there.
+
+    Raises:
+        CannotStartError: it is the other one.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _cannot(key, listen, error) from error
+
+
+def _cannot(key: str, listen: Listen, error: OSError) -> CannotStartError:
     flag = "--listen" if key == "listen" else "--admin-listen"
-    return f" (choose another with {flag} or `{key}` in the file)"
+    hint = f"choose another with {flag} or `{key}` in the file"
+    return CannotStartError(f"{key}: cannot listen on {listen}: {error.strerror or error} ({hint})")
 
 
 def url(sock: socket.socket, *, tls: bool = False) -> str:

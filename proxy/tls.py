@@ -150,7 +150,8 @@ class Certificates:
         self._wall = wall
         self._servers: dict[str, ServerContext] = {}
         self._listeners = [self._serve(name, tls) for name, tls in listeners(config)]
-        self._system = client_context()
+        self._system: ssl.SSLContext | None = None
+        self._making = threading.Lock()
         self._trusted = trusted(config)
         self._list()
         self._stopped = threading.Event()
@@ -168,7 +169,7 @@ class Certificates:
             FileError: the bundle cannot be used.
         """
         if not bundle:
-            return self._system
+            return self._of_system()
         found = self._trusted.get(bundle)
         if found is None:
             found = self._trusted[bundle] = _trust(bundle)
@@ -196,7 +197,15 @@ class Certificates:
         for watched in (*self._listeners, *self._trusted.values()):
             watched.look()
 
+    def _of_system(self) -> ssl.SSLContext:
+        """Made by whoever needs it first: to read all public authorities takes 20 ms, which a start has not."""
+        with self._making:
+            if self._system is None:
+                self._system = client_context()
+            return self._system
+
     def _watch(self) -> None:
+        self._of_system()
         while not self._stopped.wait(PERIOD):
             try:
                 self.look()

@@ -17,6 +17,7 @@ from config.effective import Config
 from config.load import load_text
 from proxy import app, listeners, server
 from proxy.access import AccessLog
+from proxy.version import version
 
 KEYS = {"OPENAI_API_KEY": "own-secret"}
 
@@ -66,9 +67,9 @@ def test_version(monkeypatch: pytest.MonkeyPatch) -> None:
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "version", lambda name: f"{name} 9")
-    assert app.version() == "detour 9"
+    assert version() == "detour 9"
     monkeypatch.setattr(importlib.metadata, "version", missing)
-    assert app.version() == "0.0.0+source"
+    assert version() == "0.0.0+source"
 
 
 @pytest.mark.parametrize("access", [False, True])
@@ -76,7 +77,7 @@ async def test_an_access_log_only_where_asked_for(access: bool) -> None:
     made = app.App(config(f"store: 'memory:'\nlog: {{access: {str(access).lower()}}}\n"))
     made._build(asyncio.get_running_loop())
     assert isinstance(made.plane.recorder, AccessLog) is access
-    assert made.parts.admin.listeners() == {}
+    assert made._listening == {}
 
 
 async def test_what_is_odd_about_the_configuration_is_said(caplog: pytest.LogCaptureFixture) -> None:

@@ -21,6 +21,7 @@ from healthapi import turns
 from proxy.access import AccessLog
 from proxy.assembly import Assembly, prepare
 from proxy.credentials import key_of
+from proxy.office import Office
 
 FIRST = """
 store: 'memory:'
@@ -58,9 +59,9 @@ BAD = Verdict(Status.ERROR, Blame.TARGET, message="503", http_status=503)
 def built(text: str = FIRST) -> Assembly:
     config = load_text(text, {})
     loop = asyncio.get_running_loop()
-    return Assembly(
-        config, loop, version="1", instance="abc", listeners=lambda: {"proxy": True}, reloads=Reloads()
-    )  # fmt: skip
+    made = Assembly(config, loop, instance="abc")
+    made.office = Office(made, version="1", listeners=lambda: {"proxy": True}, reloads=Reloads())
+    return made
 
 
 def attempt(made: Assembly, provider: str, verdict: Verdict = SUCCESS) -> None:
@@ -136,10 +137,11 @@ async def test_whoever_reads_settings_has_the_new_ones() -> None:
     made = built()
     assert not isinstance(made.plane.recorder, AccessLog)
     config = adopt(made)
-    assert made.admin.config is made.config is made.plane.config is config
+    assert made.office is not None
+    assert made.office.admin.config is made.config is made.plane.config is config
     assert isinstance(made.plane.recorder, AccessLog)
     assert made.plane.replay.limit == 2 << 20
-    assert made.alerts.channels == ("hook",)
+    assert made.office.alerts.channels == ("hook",)
     assert made.registry.knobs("kept").failure_threshold == 1
     assert made.registry.budget("kept").left(0.0) == 10
     assert made.keys.judged("kept") is None

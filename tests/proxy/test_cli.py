@@ -20,6 +20,7 @@ import pytest
 from config.effective import Config
 from config.source import Source
 from proxy import app, cli, log
+from proxy.version import version
 
 
 @pytest.fixture(autouse=True)
@@ -146,7 +147,7 @@ def test_audit(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["version"]) == 0
-    assert capsys.readouterr().out == f"detour {app.version()}\n"
+    assert capsys.readouterr().out == f"detour {version()}\n"
 
 
 def test_demo(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from config.load import load_text
 from config.reloads import Reloads
 from proxy.assembly import Assembly, prepare
 from proxy.credentials import key_of
+from proxy.office import Office
 from tests.e2e.authority import Authority
 
 RELOADS = 100
@@ -80,10 +81,8 @@ def kinds() -> Counter[str]:
 
 async def test_a_hundred_configurations_leave_nothing_behind(tmp_path: Path) -> None:
     bundles = [Authority(tmp_path, name).file for name in ("one", "two")]
-    made = Assembly(
-        load_text(text(0, bundles[0]), {}), asyncio.get_running_loop(),
-        version="1", instance="abc", listeners=lambda: {"proxy": True}, reloads=Reloads(),
-    )  # fmt: skip
+    made = Assembly(load_text(text(0, bundles[0]), {}), asyncio.get_running_loop(), instance="abc")
+    made.office = Office(made, version="1", listeners=lambda: {"proxy": True}, reloads=Reloads())
     made.patrol.start()
     made.certificates.start()
     seen = []
@@ -105,4 +104,4 @@ async def test_a_hundred_configurations_leave_nothing_behind(tmp_path: Path) -> 
     assert grown == {}
     assert {one.provider for one in made.registry.breakers()} <= made.config.providers.keys() | {"lab0", "lab1", "lab2"}
     assert len(made.certificates.states) == 1
-    assert made.alerts.channels == (f"hook{2 * RELOADS % 2}",)
+    assert made.office.alerts.channels == (f"hook{2 * RELOADS % 2}",)
