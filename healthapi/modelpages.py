@@ -63,12 +63,12 @@ async def listing(admin: Admin, call: Call) -> Reply:
         offset=call.query.integer("offset", 0, 0),
     )
     sources = await admin.sources(call)
-    matching = models.matching(sources, wanted)
-    await asyncio.sleep(0)
-    page = models.page(matching, wanted)
-    await asyncio.sleep(0)
-    rows = [row async for row in turns(models.rows(sources, page, wanted.kind))]
-    return reply(models.model_page(wanted, len(matching), rows))
+    page, records = models.Page(sources, wanted), list(sources.store.records())
+    async for start in turns(range(0, len(records), models.RUN)):
+        page.look(records[start : start + models.RUN])
+    newest = [record async for record in turns(page.newest())]
+    rows = [row async for row in turns(models.rows(sources, newest[wanted.offset :], wanted.kind))]
+    return reply(models.model_page(wanted, page.total, rows))
 
 
 async def record(admin: Admin, call: Call) -> Reply:

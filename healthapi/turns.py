@@ -13,10 +13,13 @@ from typing import Any, Final, TypeVar
 
 _T = TypeVar("_T")
 
-LONGEST: Final = 0.001
-"""Seconds that work goes on before others have a turn; the step that is under way then is finished first."""
+LONGEST: Final = 0.0002
+"""Seconds that work goes on before others have a turn; the step that is under way then is finished first.
 
-STEP: Final = 8
+A request needs four turns of the loop or so, and waits for this long in each.
+"""
+
+STEP: Final = 4
 """Things done between two looks at the clock."""
 
 BATCH: Final = 20

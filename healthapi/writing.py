@@ -19,8 +19,8 @@ from healthapi import csvs
 from healthapi.answer import Rows
 from healthapi.turns import turns
 
-SLICE: Final = 20
-"""Rows written in one go: a few tenths of a millisecond."""
+SLICE: Final = 10
+"""Rows written in one go: some 30 us."""
 
 _encode: Final = msgspec.json.Encoder().encode
 _hash: Final = partial(hashlib.blake2b, digest_size=16)

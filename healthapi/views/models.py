@@ -10,7 +10,10 @@ the sums of a list would not be those of the statistics without it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from heapq import merge
+from itertools import islice
 from operator import attrgetter, itemgetter
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import asdict
@@ -20,6 +23,9 @@ from healthapi.record import Record, Tally
 from healthapi.text import clean
 from healthapi.views.record import ModelHealth, shown
 from healthapi.views.sources import Sources
+
+RUN: Final = 250
+"""Records that are best looked at in one go: some 50 us."""
 
 _LATEST: dict[Kind | None, Callable[[Record], Tally | None]] = {
     None: attrgetter("last"),
@@ -78,20 +84,35 @@ class UnhealthyModels(Struct, frozen=True):
     models: list[UnhealthyModel]
 
 
-def matching(sources: Sources, wanted: Wanted) -> list[Record]:
-    """The records of all pages."""
-    records, status = listed(sources, wanted.provider, wanted.kind), wanted.status
-    if status is None:
-        return records
-    latest = _LATEST[wanted.kind]
-    return [record for record in records if (tally := latest(record)) and tally.last_status is status]
+class Page:
+    """The records of one page, found by looking at all records, a run of them at a time; `total` are those that match.
 
+    A record that is called while others are looked at keeps the place that it had.
+    """
 
-def page(records: list[Record], wanted: Wanted) -> list[Record]:
-    """Those of the page, the last called first; of equal ones the first seen first."""
-    # A heap of the first few would be quicker where they come in no order, and ten times slower where they come in one.
-    newest = sorted(records, key=_called_at(wanted.kind), reverse=True)
-    return newest[wanted.offset : wanted.offset + wanted.limit]
+    def __init__(self, sources: Sources, wanted: Wanted) -> None:
+        """Begin with none."""
+        self.total = 0
+        self._wanted = wanted
+        self._provider = None if wanted.provider is None else sources.canonical(wanted.provider)
+        self._called_at = attrgetter("updated_at" if wanted.kind is None else f"{wanted.kind}.last_called_at")
+        self._runs: list[list[Record]] = []
+
+    def look(self, records: list[Record]) -> None:
+        """Look at further ones."""
+        wanted = self._wanted
+        found = _shown(records, self._provider, wanted.kind)
+        if wanted.status is not None:
+            latest = _LATEST[wanted.kind]
+            found = [record for record in found if (tally := latest(record)) and tally.last_status is wanted.status]
+        self.total += len(found)
+        found.sort(key=self._called_at, reverse=True)
+        self._runs.append(found[: wanted.offset + wanted.limit])
+
+    def newest(self) -> Iterator[Record]:
+        """Those of this page and of all pages before it, the last called first; of equal ones the first seen first."""
+        newest = merge(*self._runs, key=self._called_at, reverse=True)
+        return islice(newest, self._wanted.offset + self._wanted.limit)
 
 
 def rows(sources: Sources, records: Iterable[Record], kind: Kind | None = None) -> Iterator[ModelHealth]:
@@ -116,8 +137,9 @@ def model_page(wanted: Wanted, total: int, models: list[ModelHealth]) -> ModelHe
 def model_health_list(sources: Sources, wanted: Wanted | None = None) -> ModelHealthList:
     """A page in one go."""
     wanted = wanted or Wanted()
-    records = matching(sources, wanted)
-    return model_page(wanted, len(records), list(rows(sources, page(records, wanted), wanted.kind)))
+    page = Page(sources, wanted)
+    page.look(list(sources.store.records()))
+    return model_page(wanted, page.total, list(rows(sources, list(page.newest())[wanted.offset :], wanted.kind)))
 
 
 class Failing:
@@ -158,15 +180,14 @@ def unhealthy(sources: Sources, *, error_threshold: float = 0.2, min_calls: int 
 
 def listed(sources: Sources, provider: str | None = None, kind: Kind | None = None) -> list[Record]:
     """The records that lists show, of one provider (name or alias) and one kind of traffic where that is asked for."""
-    records = [record for record in sources.store.records() if record.model != NO_MODEL]
+    return _shown(sources.store.records(), None if provider is None else sources.canonical(provider), kind)
+
+
+def _shown(records: Iterable[Record], provider: str | None, kind: Kind | None) -> list[Record]:
+    found = [record for record in records if record.model != NO_MODEL]
     if provider is not None:
-        name = sources.canonical(provider)
-        records = [record for record in records if record.provider == name]
+        found = [record for record in found if record.provider == provider]
     if kind is not None:
         latest = _LATEST[kind]
-        records = [record for record in records if latest(record) is not None]
-    return records
-
-
-def _called_at(kind: Kind | None) -> Callable[[Record], float]:
-    return attrgetter("updated_at" if kind is None else f"{kind}.last_called_at")
+        found = [record for record in found if latest(record) is not None]
+    return found
