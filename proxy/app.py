@@ -125,7 +125,8 @@ class App:
         tls = options(parts.certificates.server("tls"))
         with listening("listen", self.config.settings.listen):
             servers = [
-                await loop.create_server(self.plane.server, sock=sock, backlog=BACKLOG, **tls) for sock in proxy_sockets
+                await loop.create_server(self.plane.server, sock=sock, backlog=BACKLOG, **tls)  # type: ignore[arg-type]
+                for sock in proxy_sockets
             ]
         self.plane.watch.start()
         parts.lag.start(loop)

@@ -12,17 +12,13 @@ from typing import TYPE_CHECKING, Final
 from proxy.request import BadBodyError
 
 if TYPE_CHECKING:
-    from aiohttp.streams import StreamReader
-
+    from proxy.incoming import Incoming
     from proxy.request import Request
     from proxy.upstream import Upstream
     from proxy.watch import Watch
 
 IDLE: Final = 30.0
 """Seconds between two reads of a request body before the client is told 408 (semantics section 7)."""
-
-TOLD_AGAIN: Final = 1.0
-"""Seconds after which a reader that still waits is told so once more."""
 
 __all__ = ["BadBodyError", "Body", "BodyTimeoutError", "BodyTooLargeError", "ReplayMemory"]
 
@@ -61,17 +57,17 @@ class ReplayMemory:
 class Body:
     """One request's body, read at most once from the client."""
 
-    __slots__ = ("_expects", "_memory", "_reader", "_request", "_watch", "complete", "data", "due", "limit", "size")
+    __slots__ = ("_expects", "_incoming", "_memory", "_request", "_watch", "complete", "data", "due", "limit", "size")
 
     def __init__(self, request: Request, memory: ReplayMemory, watch: Watch, *, expects: bool, limit: int) -> None:
         """`limit` is the most bytes the body may have in all, 0 for any number."""
         self._request = request
-        self._reader: StreamReader = request.payload
+        self._incoming: Incoming = request.payload
         self._memory = memory
         self._watch = watch
         self._expects = expects
         self.limit = limit
-        self.data = b""
+        self.data: bytes | bytearray = b""
         self.size = 0
         self.complete = False
         self.due = float("inf")
@@ -88,7 +84,7 @@ class Body:
 
     def take(self) -> None:
         """Take a body that has come whole already. Raises BodyTooLargeError."""
-        data = self.data = self._reader.read_nowait()
+        data = self.data = self._incoming.take()
         self._memory.used += len(data)
         self.complete = True
         self._took(len(data))
@@ -101,19 +97,14 @@ class Body:
             ConnectionError: the client is gone.
         """
         self._say_continue()
-        parts: list[bytes] = []
-        held = 0
+        incoming = self._incoming
         try:
-            while held < most:
-                part = await self._next()
-                if not part:
-                    self.complete = True
-                    break
-                parts.append(part)
-                held += len(part)
+            await self._until(min(most, self.limit + 1) if self.limit else most)
+            self.complete = incoming.complete
         finally:
-            self.data = b"".join(parts)
+            self.data = incoming.take()
             self._memory.used += len(self.data)
+        self._took(len(self.data))
 
     async def stream(self, connection: Upstream, *, chunked: bool, drained: asyncio.Event) -> None:
         """Send on what has not been read yet, with backpressure; `drained` is set whenever `connection` takes bytes.
@@ -123,7 +114,7 @@ class Body:
         """
         self._say_continue()
         while part := await self._next():
-            connection.write(b"%x\r\n%b\r\n" % (len(part), part) if chunked else part)
+            connection.write(b"%x\r\n" % len(part) + part + b"\r\n" if chunked else part)
             while connection.blocked and connection.transport is not None:
                 drained.clear()
                 await drained.wait()
@@ -136,27 +127,31 @@ class Body:
         self._memory.used -= len(self.data)
         self.data = b""
 
+    def moved(self) -> None:
+        """More of it came while it was waited for."""
+        self.due = self._watch.now() + IDLE
+
     def overdue(self, now: float) -> None:
         """The client stopped sending."""
-        # Told again if it is not heard: a reader that the end of a chunk has just woken waits on without looking.
-        self.due = now + TOLD_AGAIN
-        self._reader.set_exception(BodyTimeoutError(f"no byte of the request's body came for {IDLE:g} s"))
+        self._incoming.fail(BodyTimeoutError(f"no byte of the request's body came for {IDLE:g} s"))
 
-    async def _next(self) -> bytes:
-        self.due = self._watch.now() + IDLE
-        self._watch.add(self)
-        try:
-            part = await self._reader.readany()
-        except BadBodyError:
-            raise
-        except (ConnectionError, BodyTimeoutError):
-            raise
-        except Exception as error:
-            raise BadBodyError("the request's body breaks its framing") from error
-        finally:
-            self._watch.discard(self)
+    async def _next(self) -> bytes | bytearray:
+        await self._until(1)
+        part = self._incoming.take()
         self._took(len(part))
         return part
+
+    async def _until(self, size: int) -> None:
+        """Wait until so many bytes are in memory, as long as bytes keep coming."""
+        incoming = self._incoming
+        self.moved()
+        self._watch.add(self)
+        incoming.listener = self
+        try:
+            await incoming.until(size)
+        finally:
+            incoming.listener = None
+            self._watch.discard(self)
 
     def _took(self, size: int) -> None:
         self.size += size
@@ -165,6 +160,6 @@ class Body:
 
     def _say_continue(self) -> None:
         transport = self._request.connection.transport
-        if self._expects and transport is not None and self._reader.total_bytes == 0:
+        if self._expects and transport is not None and self._incoming.came == 0:
             transport.write(CONTINUE)
         self._expects = False

@@ -206,7 +206,7 @@ class Dispatch:
             head = asked.heads[streamed] = known or self._head(step, asked.placed, streamed)
         if asked.scan.chunked:
             head += b"Transfer-Encoding: chunked\r\n\r\n"
-            data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+            data = b"%x\r\n" % len(data) + data + b"\r\n" if data else b""
             if body.complete:
                 data += b"0\r\n\r\n"
         elif length >= 0:
@@ -227,8 +227,7 @@ class Dispatch:
 
     def _upgrade(self) -> bytes | None:
         """The protocols the caller asks for, where they can be tunnelled."""
-        named = self._asked.scan.upgrade
-        return named if named is None or self._request.message.upgrade else None
+        return self._asked.scan.upgrade
 
     def _head(self, step: Step, placed: Placement, streamed: bool) -> bytes:
         """The request's head up to its framing; the same for all requests that go the same way."""

@@ -15,13 +15,13 @@ from proxy import answers, errors
 from proxy.answers import RefusedError
 from proxy.asked import UNSEEN, Asked
 from proxy.body import BadBodyError, Body, BodyTimeoutError, BodyTooLargeError
-from proxy.client import HEAD_BYTES, TOO_LARGE
 from proxy.errors import Refusal
 from proxy.journey import Journey
+from proxy.known import remember
 from proxy.paths import guess
 from proxy.relay import Relay, timing
 from proxy.request import CLOSE, KEEP, Request, Written
-from proxy.way import Known, Way, find_way
+from proxy.way import Way, find_way
 
 if TYPE_CHECKING:
     from proxy.dispatch import Dispatch
@@ -55,16 +55,16 @@ class Exchange:
     )
 
     def __init__(self, plane: DataPlane, request: Request) -> None:
-        message = request.message
+        head = request.head
         self._plane = plane
         self._config = plane.config
         self._request = request
         self._relay = Relay(
             request.connection,
             plane.request_id(),
-            message.version.minor == 0,
+            head.version10,
             request.method == "HEAD",
-            message.should_close,
+            not head.keep_alive,
             plane.watch.now(),
         )
         self._asked: Asked | None = None
@@ -77,7 +77,7 @@ class Exchange:
         try:
             way, length = self._find_way()
             asked = self._asked = self._ask(way, length)
-            if self._request.payload.is_eof():
+            if self._request.payload.complete:
                 asked.body.take()
             elif asked.body.judged:
                 await asked.body.collect(self._plane.replay.room(self._config.settings.limits.replay))
@@ -115,20 +115,14 @@ class Exchange:
     def _find_way(self) -> tuple[Way, int]:
         """What the head decides, and the body's length (-1 where it is not said)."""
         request, plane, config = self._request, self._plane, self._config
-        message, connection = request.message, request.connection
-        if connection.head_size > HEAD_BYTES and _head_size(request) > HEAD_BYTES:
-            raise RefusedError(Refusal(431, "invalid_request_error", TOO_LARGE))
-        known = connection.known
-        if known is not None:
-            length = known.length(config, message)
-            if length is not None:
-                self._way = known.way
-                return known.way, length
-        way = self._way = find_way(message, request.method, config, plane.name, plane.errands)
+        known, head = request.known, request.head
+        if known is not None and known.config is config:
+            self._way = known.way
+            return known.way, request.length
+        way = self._way = find_way(head, config, plane.name, plane.errands)
         if way.refusal is None:
-            connection.known = Known(way, config, message)
-        length = way.scan.content_length
-        return way, -1 if length is None else length
+            request.connection.known = remember(way, config, head)
+        return way, request.length
 
     def _ask(self, way: Way, length: int) -> Asked:
         """What is asked for, before its body is looked into; refuses what must not be forwarded."""
@@ -162,12 +156,12 @@ class Exchange:
             relay.break_off(b"")
             return
         relay.close = relay.close or self._request.connection.ending
-        if refusal.status in CLOSING or not self._request.payload.is_eof():
+        if refusal.status in CLOSING or not self._request.payload.complete:
             relay.close = True
         if way is not None and way.endpoint is not None:
             dialect: str | None = way.endpoint.dialect
         else:
-            dialect = guess(self._request.message.path)
+            dialect = guess(self._request.head.path)
         spent = self._dispatch.upstream_time if self._dispatch is not None else 0.0
         extra = relay.label or self._unattempted()
         extra += timing(self._plane.watch.now() - relay.began_at, spent)
@@ -195,7 +189,7 @@ class Exchange:
         """Give back what the exchange holds, and tell the recorder what the client got."""
         plane, relay, dispatch = self._plane, self._relay, self._dispatch
         way, asked = self._way, self._asked
-        if not self._request.payload.is_eof():
+        if not self._request.payload.complete:
             relay.close = True
         size, peek = 0, UNSEEN
         if asked is not None:
@@ -228,9 +222,3 @@ class Exchange:
                 plane.wall(),
             )
         )
-
-
-def _head_size(request: Request) -> int:
-    """Bytes of the request's head on the wire."""
-    message = request.message
-    return len(message.path) + sum(len(name) + len(value) + 4 for name, value in message.raw_headers)

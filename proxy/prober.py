@@ -118,7 +118,7 @@ class Prober:
         ours.setblocking(False)
         theirs.setblocking(False)
         try:
-            await self._plane.loop.connect_accepted_socket(self._plane.server, theirs)
+            await self._plane.loop.connect_accepted_socket(self._plane.server, theirs)  # type: ignore[type-var]
         except BaseException:
             theirs.close()
             ours.close()

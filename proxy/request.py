@@ -6,18 +6,14 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from aiohttp.http_parser import RawRequestMessage
-    from aiohttp.streams import StreamReader
-
     from proxy.client import ClientConnection
+    from proxy.head import Head
+    from proxy.incoming import Incoming
+    from proxy.known import Known
 
 
 class BadBodyError(Exception):
     """The request's body broke its framing while it was being read."""
-
-
-class BodySpentError(Exception):
-    """A request's body was read after its answer."""
 
 
 class Flow(Protocol):
@@ -31,30 +27,22 @@ class Flow(Protocol):
 
 
 class Request:
-    """What the handler gets: the parsed head, the body's reader and the connection it came on."""
+    """What the handler gets: the head, the body as it comes and the connection both came on.
 
-    __slots__ = ("_task", "connection", "message", "method", "payload")
+    `length` is the Content-Length, -1 without one. `known` is set where the head is one that the connection knew.
+    """
+
+    __slots__ = ("connection", "head", "known", "length", "method", "payload")
 
     def __init__(
-        self,
-        message: RawRequestMessage,
-        payload: StreamReader,
-        connection: ClientConnection,
-        writer: object,
-        task: object,
+        self, connection: ClientConnection, head: Head, payload: Incoming, length: int, known: Known | None
     ) -> None:
-        self.message = message
-        self.payload = payload
         self.connection = connection
-        self.method = message.method
-        self._task = task
-
-    def _cancel(self, exc: BaseException) -> None:
-        """aiohttp: the connection is gone."""
-        self.payload.set_exception(exc)
-
-    def _finish(self) -> None:
-        """aiohttp: the answer was given."""
+        self.head = head
+        self.method = head.method
+        self.payload = payload
+        self.length = length
+        self.known = known
 
 
 class Written:

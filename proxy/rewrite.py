@@ -29,7 +29,7 @@ class Rewritten(Struct, frozen=True):
 
     target: bytes
     placed: Placement
-    body: bytes
+    body: bytes | bytearray
 
 
 def pins(asked: Asked) -> bool:

@@ -66,3 +66,10 @@ def bounded(transport: asyncio.BaseTransport) -> None:
     if transport.get_extra_info("ssl_object") is not None:
         transport.set_write_buffer_limits(high=BUFFERED)  # type: ignore[attr-defined]
         transport.set_read_buffer_limits(high=BUFFERED)  # type: ignore[attr-defined]
+
+
+def probed(transport: asyncio.BaseTransport) -> None:
+    """Have the system find out, in its own time, that a peer which says nothing is gone without a word."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from proxy.paths import Endpoint
 
 
-def splice(endpoint: Endpoint, content_type: bytes, body: bytes, model: str) -> bytes | None:
+def splice(endpoint: Endpoint, content_type: bytes, body: bytes | bytearray, model: str) -> bytes | bytearray | None:
     """The whole body of a request to `endpoint`, asking for `model`; None when that cannot be done. Never raises.
 
     Every top-level `model` of a JSON object is replaced, or every part of that name; where the model stands in the path
@@ -32,10 +32,10 @@ def splice(endpoint: Endpoint, content_type: bytes, body: bytes, model: str) -> 
     return _replaced(body, partial.places(body, "model"), json.dumps(model).encode())
 
 
-def _replaced(body: bytes, places: list[tuple[int, int]], value: bytes) -> bytes | None:
+def _replaced(body: bytes | bytearray, places: list[tuple[int, int]], value: bytes) -> bytes | None:
     if not places:
         return None
-    pieces: list[bytes] = []
+    pieces: list[bytes | bytearray] = []
     at = 0
     for start, end in places:
         pieces += (body[at:start], value)

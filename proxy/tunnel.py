@@ -28,7 +28,7 @@ async def tunnel(request: Request, attempt: Attempt) -> None:
 
 
 class Tunnel:
-    """Both ends of a tunnel: aiohttp's payload parser on the client's side, the sink on the provider's."""
+    """Both ends of a tunnel; on the provider's side it is the sink."""
 
     __slots__ = ("_client", "_upstream", "over")
 
@@ -46,18 +46,17 @@ class Tunnel:
         self._upstream.sink = self
         if rest:
             self.raw(rest)
-        self._client.set_parser(self)  # type: ignore[arg-type]
+        self._client.switch(self)
 
     # -- from the client -------------------------------------------------------------------------------------------
 
-    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+    def sent(self, data: bytes) -> None:
         """Bytes from the client."""
         self._upstream.write(data)
         if self._upstream.blocked:
-            self._client.hold()
-        return False, b""
+            self._client.pause_reading()
 
-    def feed_eof(self) -> None:
+    def left(self) -> None:
         """The client is gone."""
         self._end()
 
@@ -79,7 +78,7 @@ class Tunnel:
 
     def writable(self) -> None:
         """The provider can take more."""
-        self._client.let_go()
+        self._client.resume_reading()
 
     def lost(self, detail: str) -> None:
         """The provider is gone."""

@@ -138,8 +138,8 @@ class Upstream(asyncio.BufferedProtocol):
             self._after_head = method == "HEAD"
             self._parser = httptools.HttpResponseParser(self)
 
-    def write(self, data: bytes) -> None:
-        """Send request bytes; does nothing on a connection that is gone."""
+    def write(self, data: bytes | bytearray) -> None:
+        """Send request bytes, which nobody may change any more; does nothing on a connection that is gone."""
         if self.transport is not None:
             self.transport.write(data)
 

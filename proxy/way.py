@@ -1,8 +1,6 @@
 """What a request's head decides: where it goes, whose credential it carries, or why it goes nowhere. Pure.
 
-A gateway sends the same head again and again on a connection, with another Content-Length. So what a head decides is
-worked out once and kept with the connection, for as long as the connection lives: `Known` tells whether a head is the
-one it knows.
+It is worked out once for the heads of a connection that differ in their Content-Length alone: `proxy.known`.
 """
 
 from __future__ import annotations
@@ -23,13 +21,9 @@ from proxy.route import Route, route
 from proxy.wishes import NONE, Wishes, wishes
 
 if TYPE_CHECKING:
-    from aiohttp.http_parser import RawRequestMessage
-
     from config.effective import Config
     from proxy.errand import Errand
-
-LENGTH: Final = b"content-length"
-LONGEST_DIGITS: Final = 18
+    from proxy.head import Head
 
 _NO_ERRANDS: Final[Mapping[bytes, Errand]] = {}
 
@@ -56,57 +50,20 @@ class Way(Struct):
     wishes: Wishes = NONE
 
 
-class Known:
-    """The way of the last head on a connection."""
-
-    __slots__ = ("_asked", "_at", "_config", "_others", "_size", "way")
-
-    def __init__(self, way: Way, config: Config, message: RawRequestMessage) -> None:
-        """Remember `way` for heads like that of `message`."""
-        raw = message.raw_headers
-        at = next((index for index, (name, _) in enumerate(raw) if name.lower() == LENGTH), len(raw))
-        self.way = way
-        self._config = config
-        self._asked = (message.path, message.method, message.version)
-        self._size = len(raw)
-        self._at = at
-        self._others = raw[:at] + raw[at + 1 :]
-
-    def length(self, config: Config, message: RawRequestMessage) -> int | None:
-        """The Content-Length of a head that differs in nothing else; -1 when there is none; None for another head."""
-        at = self._at
-        raw = message.raw_headers
-        if (
-            len(raw) != self._size
-            or (message.path, message.method, message.version) != self._asked
-            or raw[:at] + raw[at + 1 :] != self._others
-            or config is not self._config
-        ):
-            return None
-        if at == self._size:
-            return -1
-        name, value = raw[at]
-        if name.lower() != LENGTH or not value.isdigit() or len(value) > LONGEST_DIGITS:
-            return None
-        return int(value)
-
-
 def find_way(
-    message: RawRequestMessage,
-    method: str,
+    head: Head,
     config: Config,
     instance: bytes,
     errands: Mapping[bytes, Errand] = _NO_ERRANDS,
 ) -> Way:
     """Work out what a head decides; `instance` is our own name in Via, `errands` are the probes that are out."""
-    version10 = message.version.minor == 0
-    scan = headers.scan(message.raw_headers, version10=version10)
+    method, scan = head.method, head.scan
     way = Way(scan)
     try:
-        _check(scan, method, version10, instance)
-        if method == "OPTIONS" and message.path == "*":
+        _check(scan, method, head.version10, instance)
+        if method == "OPTIONS" and head.path == "*":
             raise RefusedError(NOTHING_ASKED)
-        _route(way, message.path, method, config, errands)
+        _route(way, head.path, method, config, errands)
     except RefusedError as stop:
         way.refusal = stop.refusal
     return way

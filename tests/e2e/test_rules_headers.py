@@ -161,7 +161,7 @@ async def test_set_cookie_is_never_joined(lane: Lane) -> None:
 
 @pytest.mark.parametrize("name", [b"Content-Type", b"User-Agent", b"Authorization"])
 async def test_a_duplicate_that_must_be_single_is_refused_or_kept(lane: Lane, name: bytes) -> None:
-    """aiohttp refuses some duplicates; never is one of them quietly dropped."""
+    """Some duplicates are refused; never is one of them quietly dropped."""
     async with client(lane.port) as caller:
         await caller.send(lane.get("/x", name + b": one", name + b": two", b"Connection: close"))
         if name == b"Authorization":

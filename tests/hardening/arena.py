@@ -16,8 +16,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from tests.e2e.world import ALONE, PATIENCE, Detour, Peer, client, detour, eventually
-from tests.hardening.replies import count
+from tests.e2e.world import ALONE, PATIENCE, Detour, Peer, client, detour
 from tests.hardening.strict import Seen, UncleanError, parse
 
 Answer = tuple[int, bytes, bytes]
@@ -195,10 +194,10 @@ class Arena(Struct):
     upstream: Recorder
     canary: Canary
 
-    async def says(self, raw: bytes, *, size: int = 0, after: bytes = b"", answers: int = 0) -> bytes:
+    async def says(self, raw: bytes, *, size: int = 0) -> bytes:
         """Every byte that a client gets for `raw`, up to the end of the connection, a reset being one.
 
-        With a `size` the bytes are sent in pieces of that many. `after` is sent when so many answers came whole.
+        With a `size` the bytes are sent in pieces of that many.
         """
         async with client(self.detour.port) as peer:
             got = bytearray()
@@ -208,9 +207,6 @@ class Arena(Struct):
                     await peer.send(raw[at : at + (size or len(raw))])
                     if size:
                         await peer.settled(1)
-                if after:
-                    await eventually(lambda: reading.done() or count(bytes(got)) >= answers)
-                    await peer.send(after)
             await asyncio.wait_for(reading, PATIENCE)
             return bytes(got)
 

@@ -23,7 +23,7 @@ class Case(Struct, frozen=True):
     The connection ends behind the last answer, which says so. Well-formed requests that come in one read with what must
     be refused may be refused with it.
 
-    `after` is sent when all answers but the last are there. `cut` says that the upstream may have seen the beginning of
+    `cut` says that the upstream may have seen the beginning of
     one more request, whose end never comes; `whole` that the bytes have to come in one read to come to this.
     """
 
@@ -31,7 +31,6 @@ class Case(Struct, frozen=True):
     raw: bytes
     statuses: tuple[int, ...]
     seen: tuple[Wanted, ...] = ()
-    after: bytes = b""
     cut: bool = False
     whole: bool = False
 
@@ -54,11 +53,6 @@ def answered(name: str, raw: bytes, status: int) -> Case:
 def passes(name: str, raw: bytes, *seen: Wanted) -> Case:
     """Well-formed requests."""
     return Case(name, raw + AFTER, (200,) * (len(seen) + 1), (*seen, SEEN_AFTER))
-
-
-def chunked(name: str, raw: bytes, *seen: Wanted) -> Case:
-    """Well-formed requests with a chunked one at the end, behind which a connection goes on in another read alone."""
-    return Case(name, raw, (200,) * (len(seen) + 1), (*seen, SEEN_AFTER), after=AFTER)
 
 
 def last(name: str, raw: bytes, *seen: Wanted) -> Case:

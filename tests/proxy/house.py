@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from proxy.client import ClientConnection
@@ -45,6 +46,8 @@ class House:
         self.gate = asyncio.Event()
         self.gate.set()
         self.read_body = True
+        self.deaf = False
+        """Whether it goes on as if nothing was when it is told to end."""
         self.written: Written | None = KEEP
         self.after: Callable[[], None] | None = None
         self.server = Server(self.handle, loop=asyncio.get_running_loop())
@@ -53,13 +56,15 @@ class House:
         self.requests.append(asked)
         body = b""
         try:
-            await self.gate.wait()
-            while self.read_body and (part := await asked.payload.readany()):
+            while not self.gate.is_set():
+                with contextlib.suppress(*([asyncio.CancelledError] if self.deaf else ())):
+                    await self.gate.wait()
+            while self.read_body and (part := await asked.payload.read()):
                 body += part
         except BaseException as failure:
             self.failures.append(failure)
             raise
-        self.seen.append((asked.method, asked.message.path, body))
+        self.seen.append((asked.method, asked.head.path, body))
         transport = asked.connection.transport
         assert transport is not None
         transport.write(OK)

@@ -53,6 +53,21 @@ class Transport(asyncio.Transport):
         return bool(self.ending)
 
 
+class Line:
+    """A client's connection as a body sees it."""
+
+    def __init__(self) -> None:
+        self.reading = True
+
+    def pause_reading(self) -> None:
+        assert self.reading
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        assert not self.reading
+        self.reading = True
+
+
 class Home:
     """A pool as a connection sees it."""
 

@@ -118,9 +118,9 @@ def test_a_process_that_cannot_listen(taken: int, caplog: pytest.LogCaptureFixtu
 
 
 def test_a_process_without_the_right_parser(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(server.aiohttp, "__version__", "3.0.0")
+    monkeypatch.setattr(server.httptools, "__version__", "0.7.1")
     assert app.run(config()) == app.CANNOT_START
-    assert "aiohttp 3.0.0 is too old" in caplog.text
+    assert "httptools 0.7.1 is too old; 0.8 is the oldest that works" in caplog.text
 
 
 def test_an_interrupted_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,26 +6,25 @@ import asyncio
 
 import msgspec
 import pytest
-from aiohttp import StreamReader
-from aiohttp.base_protocol import BaseProtocol
 
 from config.load import load_text
 from proxy.asked import Asked
 from proxy.body import Body, ReplayMemory
 from proxy.credentials import Placement
 from proxy.headers import scan
+from proxy.incoming import Incoming
 from proxy.paths import CHAT, IMAGES, Endpoint
 from proxy.peek import peek
 from proxy.route import Route, route
 from proxy.watch import Watch
+from tests.proxy.recording import Line
 
 
 class Asker:
     connection = None
 
     def __init__(self) -> None:
-        loop = asyncio.get_running_loop()
-        self.payload = StreamReader(BaseProtocol(loop), 100, loop=loop)
+        self.payload = Incoming(Line(), b"{}", 0)
 
 
 @pytest.mark.parametrize(
@@ -44,8 +43,6 @@ async def test_replayable(endpoint: Endpoint, background: bool, whole: bool, aga
     asker = Asker()
     watch = Watch(asyncio.get_running_loop())
     body = Body(asker, ReplayMemory(9), watch, expects=False, limit=0)  # type: ignore[arg-type]
-    asker.payload.feed_data(b"{}")
-    asker.payload.feed_eof()
     body.take()
     body.complete = whole
     seen = msgspec.structs.replace(peek(endpoint, "/v1/x", b"", b"{}"), background=background)

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aiohttp import StreamReader
-from aiohttp.base_protocol import BaseProtocol
 
-from proxy.body import (
-    CONTINUE,
-    IDLE,
-    READ_AHEAD,
-    TOLD_AGAIN,
-    Body,
-    BodyTimeoutError,
-    BodyTooLargeError,
-    ReplayMemory,
-)
+from proxy.body import CONTINUE, IDLE, READ_AHEAD, Body, BodyTimeoutError, BodyTooLargeError, ReplayMemory
+from proxy.chunks import Chunks
+from proxy.incoming import Incoming
 from proxy.request import BadBodyError
 from proxy.watch import Watch
-from tests.proxy.recording import Transport, upstream
+from tests.proxy.recording import Line, Transport, upstream
 
 
 class Client:
@@ -33,24 +23,24 @@ class Client:
 class Asker:
     """As much of a request as its body knows."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, came: bytes = b"", *, end: bool = False) -> None:
         loop = asyncio.get_running_loop()
         self.transport = Transport()
         self.connection = Client(self.transport)
-        protocol = BaseProtocol(loop)
-        protocol.connection_made(self.transport)
-        self.payload = StreamReader(protocol, limit, loop=loop)
+        self.line = Line()
+        self.payload = Incoming(self.line, b"", 0, Chunks())
         self.watch = Watch(loop)
         self.memory = ReplayMemory(1000)
+        self.feed(*([came] if came else ()), end=end)
 
     def body(self, *, expects: bool = False, limit: int = 0) -> Body:
         return Body(self, self.memory, self.watch, expects=expects, limit=limit)  # type: ignore[arg-type]
 
     def feed(self, *parts: bytes, end: bool = True) -> None:
         for part in parts:
-            self.payload.feed_data(part)
+            self.payload.add(bytearray(part), 0, len(part))
         if end:
-            self.payload.feed_eof()
+            self.payload.end()
 
 
 async def settle() -> None:
@@ -71,7 +61,7 @@ def test_room(used: int, wanted: int, least: int, room: int) -> None:
 
 
 async def test_a_body_that_has_come_already() -> None:
-    asker = Asker(100)
+    asker = Asker()
     asker.feed(b"hello")
     body = asker.body(limit=5)
     body.take()
@@ -84,7 +74,7 @@ async def test_a_body_that_has_come_already() -> None:
 
 
 async def test_a_body_that_has_come_and_is_too_large() -> None:
-    asker = Asker(100)
+    asker = Asker()
     asker.feed(b"hello!")
     body = asker.body(limit=5)
     with pytest.raises(BodyTooLargeError, match="more than 5 bytes") as caught:
@@ -95,7 +85,7 @@ async def test_a_body_that_has_come_and_is_too_large() -> None:
 
 
 async def test_collecting_a_whole_body() -> None:
-    asker = Asker(100)
+    asker = Asker()
     body = asker.body()
     collecting = asyncio.create_task(body.collect(50))
     for part in (b"a", b"b", b"c"):
@@ -109,7 +99,7 @@ async def test_collecting_a_whole_body() -> None:
 
 
 async def test_collecting_stops_at_the_bound_and_the_rest_streams() -> None:
-    asker = Asker(100)
+    asker = Asker()
     body = asker.body()
     asker.feed(b"abcdef", end=False)
     await body.collect(5)
@@ -121,7 +111,7 @@ async def test_collecting_stops_at_the_bound_and_the_rest_streams() -> None:
 
 
 async def test_streaming_chunks() -> None:
-    asker = Asker(100)
+    asker = Asker()
     asker.feed(b"hello world")
     connection, wire, _ = upstream()
     body = asker.body()
@@ -130,7 +120,7 @@ async def test_streaming_chunks() -> None:
 
 
 async def test_a_body_that_ends_with_its_bound_is_complete_only_once_its_end_was_seen() -> None:
-    asker = Asker(100)
+    asker = Asker()
     asker.feed(b"abc", end=False)
     body = asker.body()
     await body.collect(3)
@@ -139,7 +129,7 @@ async def test_a_body_that_ends_with_its_bound_is_complete_only_once_its_end_was
 
 @pytest.mark.parametrize("ending", ["drained", "gone"])
 async def test_a_provider_that_takes_no_more_is_waited_for(ending: str) -> None:
-    asker = Asker(100)
+    asker = Asker()
     connection, wire, _ = upstream()
     connection.pause_writing()
     body, drained = asker.body(), asyncio.Event()
@@ -163,7 +153,7 @@ async def test_a_provider_that_takes_no_more_is_waited_for(ending: str) -> None:
 async def test_an_expectation_is_answered_once_and_only_while_nothing_came(
     expects: bool, arrived: bytes, said: int
 ) -> None:
-    asker = Asker(100)
+    asker = Asker()
     asker.feed(*([arrived] if arrived else []), end=False)
     body = asker.body(expects=expects)
     collecting = asyncio.create_task(body.collect(1))
@@ -175,7 +165,7 @@ async def test_an_expectation_is_answered_once_and_only_while_nothing_came(
 
 
 async def test_an_expectation_of_a_client_that_is_gone() -> None:
-    asker = Asker(100)
+    asker = Asker()
     asker.connection.transport = None
     asker.feed(b"x")
     await asker.body(expects=True).collect(9)
@@ -183,7 +173,7 @@ async def test_an_expectation_of_a_client_that_is_gone() -> None:
 
 
 async def test_a_body_larger_than_its_limit() -> None:
-    asker = Asker(100)
+    asker = Asker()
     asker.feed(b"abc", b"def")
     body = asker.body(limit=5)
     with pytest.raises(BodyTooLargeError):
@@ -193,7 +183,7 @@ async def test_a_body_larger_than_its_limit() -> None:
 
 
 async def test_a_client_that_stops_sending() -> None:
-    asker = Asker(100)
+    asker = Asker()
     body = asker.body()
     asker.feed(b"abc", end=False)
     began = asker.watch.now()
@@ -209,41 +199,37 @@ async def test_a_client_that_stops_sending() -> None:
     assert (body.data, asker.memory.used) == (b"abc", 3)
 
 
-async def test_a_client_that_stops_sending_just_as_a_chunk_ends() -> None:
-    """The reader is awake and has not looked yet: what it is told then it does not hear, so it is told again."""
-    asker = Asker(100)
+async def test_a_client_that_sends_slowly_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte moves the limit, also while nobody is told of it."""
+    asker = Asker()
+    monkeypatch.setattr(Watch, "now", lambda _: now)
+    now = 0.0
     body = asker.body()
     collecting = asyncio.create_task(body.collect(100))
     await settle()
-    asker.payload.begin_http_chunk_receiving()
-    asker.payload.feed_data(b"a")
-    await settle()
-    due = body.due
-    asker.payload.end_http_chunk_receiving()
-    asker.watch.look(due)
-    await settle()
-    assert not collecting.done()
-    asker.watch.look(due + TOLD_AGAIN)
-    with pytest.raises(BodyTimeoutError, match="came for 30 s"):
-        await collecting
+    for now in (25.0, 50.0, 75.0):
+        asker.watch.look(now)
+        asker.feed(b"a", end=False)
+        await settle()
+    asker.watch.look(75.0 + IDLE - 0.1)
+    asker.feed()
+    await collecting
+    assert body.data == b"aaa"
 
 
-@pytest.mark.parametrize(
-    ("set_up", "raised", "message"),
-    [
-        (lambda: BadBodyError("told by the connection"), BadBodyError, "told by the connection"),
-        (lambda: ConnectionResetError("gone"), ConnectionResetError, "gone"),
-        (lambda: ValueError("chunk size"), BadBodyError, "the request's body breaks its framing"),
-    ],
-)
-async def test_what_reading_may_fail_with(
-    set_up: Callable[[], Exception], raised: type[Exception], message: str
-) -> None:
-    asker = Asker(100)
-    asker.payload.set_exception(set_up())
-    with pytest.raises(raised, match=message):
+@pytest.mark.parametrize("failure", [BadBodyError("told by the connection"), ConnectionResetError("gone")])
+async def test_what_reading_may_fail_with(failure: Exception) -> None:
+    asker = Asker()
+    asker.payload.fail(failure)
+    with pytest.raises(type(failure), match=str(failure)):
         await asker.body().collect(9)
     looked: list[Any] = []
     asker.watch.every(looked.append)
     asker.watch.look(float("inf"))
     assert looked, "nothing of the body is watched any more"
+
+
+async def test_a_body_larger_than_its_limit_is_not_collected_to_the_bound() -> None:
+    asker = Asker(b"abcdefgh")
+    with pytest.raises(BodyTooLargeError):
+        await asyncio.wait_for(asker.body(limit=5).collect(100), 5.0)

@@ -1,15 +1,14 @@
-"""The listening side, over real sockets, and the library it stands on."""
+"""The listening side, over real sockets, and the parser it stands on."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 
-import aiohttp
+import httptools
 import pytest
-from aiohttp import http_parser
 
-from proxy.client import HEAD_BYTES, HEAD_FIELDS, KEEP_ALIVE
 from proxy.server import assert_parser
 from proxy.sockets import hung_up
 from tests.proxy.house import OK, PATIENCE, House, request, settle, until
@@ -58,31 +57,44 @@ async def test_shutting_down_ends_what_is_served(house: House, port: int) -> Non
     writer.close()
 
 
-async def test_the_limits_took(house: House) -> None:
-    connection = house.server()
-    assert (connection.max_line_size, connection.max_field_size) == (HEAD_BYTES, HEAD_BYTES)
-    assert connection.max_headers == HEAD_FIELDS
-    assert connection.keepalive_timeout == KEEP_ALIVE
-    assert connection.access_logger is None
-    assert house.server.handler_cancellation
+async def test_shutting_down_does_not_wait_for_ever(house: House, port: int) -> None:
+    """Neither for a handler that does not hear that it is over, nor for clients that ask nothing."""
+    house.deaf = True
+    house.gate.clear()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    idle, other = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request())
+    await until(lambda: house.requests)
+    await asyncio.wait_for(house.server.shutdown(0.01), PATIENCE)
+    assert await asyncio.wait_for(idle.read(), PATIENCE) == b""
+    house.gate.set()
+    assert await asyncio.wait_for(reader.read(), PATIENCE) == OK
+    await until(lambda: not house.server.connections)
+    writer.close()
+    other.close()
 
 
-def test_the_parser_is_the_one_in_c(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert_parser()
-    monkeypatch.setattr(http_parser, "HttpRequestParser", http_parser.HttpRequestParserPy)
-    with pytest.raises(RuntimeError, match="AIOHTTP_NO_EXTENSIONS"):
-        assert_parser()
+async def test_a_connection_is_known_while_it_lasts(house: House, port: int) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    await until(lambda: house.server.connections)
+    (connection,) = house.server.connections
+    assert connection.transport is not None
+    sock = connection.transport.get_extra_info("socket")
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    writer.close()
+    await until(lambda: not house.server.connections)
 
 
 @pytest.mark.parametrize(
-    ("version", "good"), [("3.14.3", True), ("3.15.0", True), ("4.0.0a1", True), ("3.14.2", False), ("3.9.9", False)]
+    ("version", "good"), [("0.8.0", True), ("0.9.0", True), ("1.0.0a1", True), ("0.7.1", False), ("0.6.4", False)]
 )
-def test_the_oldest_that_works(monkeypatch: pytest.MonkeyPatch, version: str, good: bool) -> None:
-    monkeypatch.setattr(aiohttp, "__version__", version)
+def test_the_oldest_parser_that_works(monkeypatch: pytest.MonkeyPatch, version: str, good: bool) -> None:
+    monkeypatch.setattr(httptools, "__version__", version)
     if good:
         assert_parser()
     else:
-        with pytest.raises(RuntimeError, match=f"aiohttp {version} is too old"):
+        with pytest.raises(RuntimeError, match=f"httptools {version} is too old"):
             assert_parser()
 
 

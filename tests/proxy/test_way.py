@@ -1,4 +1,4 @@
-"""What a head decides, and when it is known already."""
+"""What a head decides."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import functools
 from typing import Any
 
 import pytest
-from aiohttp import HttpVersion10, HttpVersion11
-from aiohttp.http_parser import RawRequestMessage
-from multidict import CIMultiDict, CIMultiDictProxy
-from yarl import URL
 
 from config.effective import Config
 from config.load import load_text
 from proxy.errand import Errand
-from proxy.headers import Pair
+from proxy.head import Head
+from proxy.headers import Pair, scan
 from proxy.paths import CHAT
 from proxy.probe import Asks
-from proxy.way import LONGEST_DIGITS, Known, Way, find_way
+from proxy.way import Way, find_way
 
 KEYS = {"OPENAI_API_KEY": "own"}
 LOCAL = "listen: 127.0.0.1:0\nhosts: [side.test]\nadmin: {origins: [https://ops.test]}\n"
@@ -31,23 +28,12 @@ def config(text: str = LOCAL) -> Config:
     return load_text(text, KEYS)
 
 
-def message(raw: list[Pair], method: str = "POST", path: str = PATH, *, version10: bool = False) -> RawRequestMessage:
-    return RawRequestMessage(
-        method=method,
-        path=path,
-        version=HttpVersion10 if version10 else HttpVersion11,
-        headers=CIMultiDictProxy(CIMultiDict()),
-        raw_headers=tuple(raw),
-        should_close=False,
-        compression=None,
-        upgrade=False,
-        chunked=False,
-        url=URL("/"),
-    )
+def head(raw: list[Pair], method: str = "POST", path: str = PATH, *, version10: bool = False) -> Head:
+    return Head(method, path, version10, True, raw, scan(raw, version10=version10))
 
 
 def find(raw: list[Pair], method: str = "POST", path: str = PATH, **more: Any) -> Way:
-    return find_way(message(raw, method, path, **more), method, config(), b"me")
+    return find_way(head(raw, method, path, **more), config(), b"me")
 
 
 def test_a_request_that_may_pass() -> None:
@@ -143,61 +129,13 @@ def test_a_page_does_not_spend_the_sidecars_key(
     assert with_own_key.refusal is None, "a caller's own key is nobody else's to spend"
 
 
-# -- a head that is known already -------------------------------------------------------------------------------------
-
-LENGTH = (b"Content-Length", b"12")
-RAW = [HOST, LENGTH, KEY]
-
-
-def known(raw: list[Pair], **more: Any) -> Known:
-    way = Way(find(raw).scan)
-    made = Known(way, config(), message(raw, **more))
-    assert made.way is way
-    return made
-
-
-@pytest.mark.parametrize(
-    ("raw", "length"),
-    [
-        (RAW, 12),
-        ([HOST, (b"content-LENGTH", b"0"), KEY], 0),
-        ([HOST, (b"Content-Length", b"9" * LONGEST_DIGITS), KEY], 10**LONGEST_DIGITS - 1),
-        ([HOST, (b"Content-Length", b"9" * (LONGEST_DIGITS + 1)), KEY], None),
-        ([HOST, (b"Content-Length", b""), KEY], None),
-        ([HOST, (b"Content-Length", b"-1"), KEY], None),
-        ([HOST, (b"Content-Length", b"1,1"), KEY], None),
-        ([HOST, (b"X-Length", b"12"), KEY], None),
-        ([HOST, (b"Transfer-Encoding", b"12"), KEY], None),
-        ([HOST, KEY], None),
-        ([HOST, KEY, LENGTH], None),
-        ([HOST, LENGTH, KEY, LENGTH], None),
-        ([HOST, LENGTH, (b"Authorization", b"Bearer other")], None),
-        ([HOST, LENGTH, (b"authorization", KEY[1])], None),
-        ([(b"Host", b"other"), LENGTH, KEY], None),
-    ],
-)
-def test_a_head_that_differs_in_its_length_alone_is_known(raw: list[Pair], length: int | None) -> None:
-    assert known(RAW).length(config(), message(raw)) == length
-
-
-def test_a_head_without_a_length_is_known() -> None:
-    made = known([HOST, KEY])
-    assert made.length(config(), message([HOST, KEY])) == -1
-    assert made.length(config(), message([HOST, KEY, LENGTH])) is None
-
-
-def test_everything_else_of_a_head_counts() -> None:
-    made = known(RAW)
-    assert made.length(config(), message(RAW, "PUT")) is None
-    assert made.length(config(), message(RAW, path=PATH + "?")) is None
-    assert made.length(config(), message(RAW, version10=True)) is None
-    assert made.length(config(LOCAL + "open: true\n"), message(RAW)) is None
+# -- probes -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_probe_is_known_by_its_word_and_its_word_goes_no_further() -> None:
     errand = Errand("m", Asks.GENERATION, 1.0)
-    asked = message([HOST, (b"X-Detour-Probe", b"word")])
-    way = find_way(asked, "POST", config(), b"me", {b"word": errand})
+    asked = head([HOST, (b"X-Detour-Probe", b"word")])
+    way = find_way(asked, config(), b"me", {b"word": errand})
     assert way.wishes.errand is errand
     assert way.scan.kept == []
-    assert find_way(asked, "POST", config(), b"me").wishes.errand is None
+    assert find_way(asked, config(), b"me").wishes.errand is None
