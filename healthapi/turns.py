@@ -16,11 +16,14 @@ _T = TypeVar("_T")
 LONGEST: Final = 0.0002
 """Seconds that work goes on before others have a turn; the step that is under way then is finished first.
 
-A request needs four turns of the loop or so, and waits for this long in each.
+A request waits for so long when it comes in, and again when its answer does.
 """
 
 STEP: Final = 4
 """Things done between two looks at the clock."""
+
+ROUNDS: Final = 2
+"""Rounds of the loop that others have then: in so many a request that has come in is on its way to its provider."""
 
 BATCH: Final = 20
 """Things let go of between two of these steps."""
@@ -35,7 +38,8 @@ async def turns(things: Iterable[_T]) -> AsyncIterator[_T]:
     for number, thing in enumerate(things, 1):
         yield thing
         if not number % STEP and time.perf_counter() >= until:
-            await asyncio.sleep(0)
+            for _ in range(ROUNDS):
+                await asyncio.sleep(0)
             until = time.perf_counter() + LONGEST
 
 
