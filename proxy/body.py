@@ -53,6 +53,10 @@ class ReplayMemory:
         """How many of `wanted` bytes may be buffered; never less than `least`, which finding the model needs."""
         return max(min(wanted, self.limit - self.used), least)
 
+    def full(self, held: int) -> bool:
+        """Whether a body of which `held` bytes are buffered may have no more."""
+        return self.used > self.limit and held >= READ_AHEAD
+
 
 class Body:
     """One request's body, read at most once from the client."""
@@ -98,12 +102,13 @@ class Body:
         """
         self._say_continue()
         incoming = self._incoming
+        incoming.count(self._memory)
         try:
             await self._until(min(most, self.limit + 1) if self.limit else most)
             self.complete = incoming.complete
         finally:
+            incoming.memory = None
             self.data = incoming.take()
-            self._memory.used += len(self.data)
         self._took(len(self.data))
 
     async def stream(self, connection: Upstream, *, chunked: bool, drained: asyncio.Event) -> None:

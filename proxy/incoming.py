@@ -31,6 +31,15 @@ class Pausing(Protocol):
         """Read on."""
 
 
+class Memory(Protocol):
+    """What all bodies that are kept may use together."""
+
+    used: int
+
+    def full(self, held: int) -> bool:
+        """Whether a body of which `held` bytes are kept may have no more."""
+
+
 class Listener(Protocol):
     """Who waits for a body, and has a time limit."""
 
@@ -56,6 +65,7 @@ class Incoming:
         "failure",
         "left",
         "listener",
+        "memory",
     )
 
     def __init__(self, client: Pausing, data: bytes, left: int, chunks: Chunks | None = None) -> None:
@@ -75,6 +85,8 @@ class Incoming:
         self.dropping = False
         """Whether nobody wants what comes."""
         self.listener: Listener | None = None
+        self.memory: Memory | None = None
+        """Where what comes is counted, while it is kept for another attempt."""
         self._bound = AHEAD
         self._wanted = 1
         self._paused = False
@@ -115,6 +127,10 @@ class Incoming:
 
     def _came(self, size: int) -> None:
         self.came += size
+        if self.memory is not None:
+            self.memory.used += size
+            if self.memory.full(self._filled):
+                self._wanted = self._bound = self._filled
         if self.chunks is None:
             self.left -= size
             if not self.left:
@@ -142,6 +158,11 @@ class Incoming:
 
     # -- the reader's side -----------------------------------------------------------------------------------------
 
+    def count(self, memory: Memory) -> None:
+        """Count all that is in memory, and all that comes until `memory` is unset; it may be less than is waited for."""
+        self.memory = memory
+        memory.used += self._filled
+
     async def until(self, size: int) -> None:
         """Wait until the body is complete or `size` bytes of it are in memory.
 
@@ -150,7 +171,7 @@ class Incoming:
         """
         self._wanted = size
         self._bound = max(size, AHEAD)
-        while not self.complete and self.failure is None and self._filled < size:
+        while not self.complete and self.failure is None and self._filled < self._wanted:
             self._resume()
             self._waiter = asyncio.get_running_loop().create_future()
             try:

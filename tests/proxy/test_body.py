@@ -110,6 +110,27 @@ async def test_collecting_stops_at_the_bound_and_the_rest_streams() -> None:
     assert (wire.written, body.size, body.complete, body.whole) == (b"ghi", 9, True, False)
 
 
+async def test_bodies_that_are_collected_at_the_same_time_share_the_memory() -> None:
+    askers = [Asker() for _ in range(3)]
+    memory = askers[0].memory
+    memory.limit = 2 * READ_AHEAD
+    bodies = [Body(one, memory, one.watch, expects=False, limit=0) for one in askers]  # type: ignore[arg-type]
+    collecting = [asyncio.create_task(body.collect(10 * READ_AHEAD)) for body in bodies]
+    for _ in range(4):
+        for asker in askers:
+            if asker.line.reading:
+                asker.feed(bytes(READ_AHEAD // 2), end=False)
+        await settle()
+    await asyncio.gather(*collecting)
+    held = [len(body.data) for body in bodies]
+    assert min(held) == READ_AHEAD, "the first part is everybody's"
+    assert memory.used == sum(held) < memory.limit + 2 * READ_AHEAD
+    assert not any(body.complete for body in bodies)
+    for body in bodies:
+        body.release()
+    assert memory.used == 0
+
+
 async def test_streaming_chunks() -> None:
     asker = Asker()
     asker.feed(b"hello world")
