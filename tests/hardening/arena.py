@@ -140,8 +140,11 @@ class Canary:
 
     async def stop(self) -> None:
         """Ask no more."""
-        for task in self._tasks:
-            task.cancel()
+        running = set(self._tasks)
+        while running:  # Python 3.11's wait_for may swallow a cancellation that comes together with what it waits for
+            for task in running:
+                task.cancel()
+            _, running = await asyncio.wait(running, timeout=1.0)
         for done in await asyncio.gather(*self._tasks, return_exceptions=True):
             if isinstance(done, Exception):
                 self.wrong.append(repr(done))
