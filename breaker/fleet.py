@@ -11,9 +11,8 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from msgspec import Struct
-
 from breaker.window import Mark, Window
+from config.bases import Frozen
 
 SILENCE: Final = 0.5
 """Seconds of silence of the shared store after which each sidecar decides alone."""
@@ -44,7 +43,7 @@ class Fleet:
         return now - max(self.heard_at, self._joined_at) > SILENCE
 
 
-class Share(Struct, frozen=True):
+class Share(Frozen):
     """What one closed breaker has counted since its last share, for the fleet's window.
 
     `counts` are `Columns`. `models` are at most two of a provider's models that failed meanwhile, `last` says how the
@@ -61,7 +60,7 @@ class Share(Struct, frozen=True):
     last: str
 
 
-class Heard(Struct, frozen=True):
+class Heard(Frozen):
     """What the fleet's window held when it was asked: what this breaker counted until `mark` is in it.
 
     It is of use until `until`, in monotonic seconds.

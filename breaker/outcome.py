@@ -12,6 +12,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from config.bases import Frozen
+
 NO_MODEL: Final = "~none"
 """Model name of requests that carry none (`GET /models`, files); never shown in model lists."""
 
@@ -67,7 +69,7 @@ class Kind(enum.StrEnum):
     PROBE = "probe"
 
 
-class Verdict(Struct, frozen=True):
+class Verdict(Frozen):
     """What one attempt was found to be.
 
     `message` is one line of at most `MESSAGE_LIMIT` characters with credentials masked, empty for a success.

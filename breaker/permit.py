@@ -8,20 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from msgspec import Struct
-
 from breaker.outcome import Outcome
 from breaker.transition import Scope
+from config.bases import ByIdentity, Frozen
 
 if TYPE_CHECKING:
     from breaker.breaker import Breaker
 
 
-class PermitError(RuntimeError):
+class PermitError(Exception):
     """A permit was given back twice, or with the outcome of another target: our bug, never the provider's doing."""
 
 
-class Rejection(Struct, frozen=True):
+class Rejection(Frozen):
     """No permit.
 
     `reason` says why in a line, `retry_after` for how many seconds asking again is no use (more than 0), `status` which
@@ -49,7 +48,7 @@ class Issuer(Protocol):
         """No attempt was made."""
 
 
-class Permit(Struct, eq=False):
+class Permit(ByIdentity):
     """Leave to make one attempt at one target, with the key whose fingerprint is `key`.
 
     `generation` tells which transitions it has seen: a breaker that moved since does not listen to it. `trials` are the

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
-
 from breaker.transition import Cause, Scope
+from config.bases import Frozen
 
 if TYPE_CHECKING:
     from config.settings import Breakers
@@ -15,7 +14,7 @@ REASON_LIMIT: Final = 500
 """Longest reason, in characters."""
 
 
-class Seen(Struct, frozen=True):
+class Seen(Frozen):
     """What a breaker has seen when it asks: failures in a row, and its window.
 
     `blamed` are failures blamed on what the breaker stands for. For a provider `below` are those blamed on its models,
@@ -32,7 +31,7 @@ class Seen(Struct, frozen=True):
     timed: int = 0
 
 
-class Trip(Struct, frozen=True):
+class Trip(Frozen):
     """A reason to open."""
 
     cause: Cause

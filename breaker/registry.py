@@ -292,7 +292,7 @@ class Registry(Hearsay):
         gone = self._panel.adopt(
             tracked=tracked, configured=configured, breakers=breakers, per_provider=per_provider, now=now
         )
-        self._gone = (self._gone | gone) - per_provider.keys()
+        self._gone = (self._gone | gone).difference(per_provider)
         self._stand_ins = frozenset(stand_ins)
         self._share = budget
         for name in gone:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from msgspec import Struct
-
 from breaker.breaker import Breaker
 from breaker.health import MIN_CALLS, Health, health
 from breaker.outcome import Blame, Outcome, Status
 from breaker.window import Window
+from config.bases import Frozen
 
 SPAN: Final = 300.0
 """Seconds of traffic that routing looks back on."""
@@ -26,7 +25,7 @@ _HEARD: Final = frozenset({Blame.TARGET, Blame.PROVIDER})
 _GOOD, _BAD, _TIMED, _MICROSECONDS = range(4)
 
 
-class Standing(Struct, frozen=True):
+class Standing(Frozen):
     """How a target looks to routing.
 
     `success_rate` is 0 to 1, `first_byte` the mean time to first content or head in seconds; None where nothing was

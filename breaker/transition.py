@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import enum
 
-from msgspec import Struct
-
 from breaker.transitions import Event, State
+from config.bases import Frozen
 
 
 class Scope(enum.StrEnum):
@@ -35,7 +34,7 @@ class Cause(enum.StrEnum):
     RESET = "reset"
 
 
-class Transition(Struct, frozen=True):
+class Transition(Frozen):
     """One move of one breaker.
 
     `model` is None for a provider's breaker. `credential` is the beginning of the key's fingerprint, None for breakers

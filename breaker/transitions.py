@@ -51,7 +51,7 @@ TABLE: Final[dict[tuple[State, Event], State]] = {
 """State and event to next state; a pair that is not here is illegal."""
 
 
-class IllegalEventError(RuntimeError):
+class IllegalEventError(Exception):
     """An event that cannot happen in this state: our bug. Nothing was changed."""
 
 

@@ -10,9 +10,8 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
-from msgspec import Struct
-
 from breaker.outcome import OTHER_MODEL, Outcome
+from config.bases import Frozen
 from healthapi.cell import PLACES
 from healthapi.delta import Delta
 from healthapi.delta import begin as begin_delta
@@ -26,7 +25,7 @@ _Key = tuple[str, str]
 _MINUTE: Final = float(MINUTE)
 
 
-class Gone(Struct, frozen=True):
+class Gone(Frozen):
     """A record that left: its counts are those of the model `to` of its provider now, or nobody's."""
 
     provider: str

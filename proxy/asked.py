@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from msgspec import Struct
-
+from config.bases import Untracked
+from config.effective import Config
 from proxy.body import Body
 from proxy.credentials import Placement
 from proxy.headers import Scan
@@ -14,13 +12,10 @@ from proxy.peek import Peek, peek
 from proxy.route import Route
 from proxy.wishes import NONE, Wishes
 
-if TYPE_CHECKING:
-    from config.effective import Config
-
 UNSEEN = Peek()
 
 
-class Asked(Struct, gc=False):
+class Asked(Untracked):
     """One request that may be forwarded. `length` is its Content-Length, -1 without one; the rest is as in `Way`.
 
     `config` is the configuration of its beginning, by which it is served to its end.

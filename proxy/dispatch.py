@@ -6,16 +6,16 @@ import asyncio
 import functools
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
-
 from breaker.outcome import NO_MODEL, SUCCESS, Blame, Kind, Outcome, Status, Verdict
 from breaker.permit import Permit
+from config.bases import Frozen
 from proxy import answers, errors, headers
 from proxy.answers import RefusedError
 from proxy.attempt import Attempt, Guide
 from proxy.connect import ConnectTimeoutError, UnreachableError
 from proxy.credentials import used
 from proxy.errors import Refusal
+from proxy.plan import Step
 from proxy.pool import IDLE_EXPIRY, PoolWaitError
 from proxy.probing import Probing
 from proxy.tunnel import tunnel
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from config.effective import Provider
     from proxy.asked import Asked
     from proxy.credentials import Placement
-    from proxy.plan import Step
     from proxy.plane import DataPlane
     from proxy.relay import Relay
     from proxy.request import Request
@@ -46,7 +45,7 @@ SMALL_BODY: Final = 64 * 1024
 """Bytes of a request body up to which head and body are joined into one write."""
 
 
-class Failure(Struct, frozen=True):
+class Failure(Frozen):
     """An attempt that came to nothing, while the client has seen nothing of it."""
 
     step: Step

@@ -13,12 +13,12 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
-from msgspec import Struct
 
+from config.bases import Frozen
 from proxy.paths import Endpoint
 
 
-class Refusal(Struct, frozen=True):
+class Refusal(Frozen):
     """An answer that is Detour's own.
 
     `status` is the HTTP status, `type` one word for what is wrong, `message` a sentence that says what was seen and

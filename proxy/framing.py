@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from msgspec import Struct
+from config.bases import Frozen
 
 Kind = Literal["none", "length", "chunked", "close"]
 
@@ -17,7 +17,7 @@ LONGEST_DIGITS: Final = 18
 """Digits of a Content-Length that still fits into 64 bits."""
 
 
-class Framing(Struct, frozen=True):
+class Framing(Frozen):
     """How an answer's body ends.
 
     `length` is the declared Content-Length; with `kind` none it is what the answer to a HEAD or a 304 says about the

@@ -12,8 +12,8 @@ import json
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
+from config.bases import Frozen
 from proxy.kinds import DEFAULT_STATUS, STATUS_OF
 from proxy.retryafter import seconds_of
 
@@ -29,7 +29,7 @@ _ENVELOPE: Final = frozenset(
 """Keys that stand beside an error and are no result."""
 
 
-class InBandError(Struct, frozen=True):
+class InBandError(Frozen):
     """An error as its vendor described it.
 
     `code` is the HTTP status it counts as, `type` its most telling word, `words` every word it is called by in lower

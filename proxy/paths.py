@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import quote, unquote
 
-from msgspec import Struct
+from config.bases import Frozen
 
 if TYPE_CHECKING:
     from config.effective import Provider
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ModelIn = Literal["json", "multipart", "path", "none"]
 
 
-class Endpoint(Struct, frozen=True):
+class Endpoint(Frozen):
     """A kind of endpoint.
 
     `generation` says that its answers are judged as generations, `repeatable` that a request may be sent again although
@@ -139,7 +139,7 @@ def rest(path: str, provider: Provider, endpoint: Endpoint) -> str | None:
     segments = [segment for segment in path.split("/") if segment]
     if endpoint.model_in == "path":
         leading = segments[:-2]
-        at_home = "/" + "/".join(leading) in (provider.prefix, *provider.prefixes.values())
+        at_home = "/" + "/".join(leading) in {provider.prefix, *provider.prefixes.values()}
         if segments[-2:-1] != [_MODELS] or (leading and not at_home and not _LEADING.fullmatch(leading[-1])):
             return None
         return "/".join(segments[-2:])

@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw
 from msgspec.structs import astuple
 
 from breaker.outcome import NO_MODEL
+from config.bases import Frozen
 from proxy import multipart, partial, paths
 from proxy.abridge import LARGE, abridged
+from proxy.fields import Fields, Generation
 from proxy.paths import Endpoint
 
 LONGEST_MODEL: Final = 256
@@ -35,7 +37,7 @@ _REFERENCES: Final = (
 """Names of fields that refer to something that lives at one provider, wherever they stand."""
 
 
-class Peek(Struct, frozen=True):
+class Peek(Frozen):
     """What is known of a request before it is sent.
 
     `model` is `NO_MODEL` when none was found. `reasoning` says that reasoning or thinking is asked for, `background`
@@ -57,44 +59,15 @@ class Peek(Struct, frozen=True):
         return self.pinned or any(reference in body for reference in _REFERENCES)
 
 
-_Optional = Raw | UnsetType
-
-
-class _Fields(Struct, gc=False):
-    """The fields of all dialects that are looked at, as well-meaning callers type them."""
-
-    model: str | None = None
-    stream: bool | None = None
-    stream_format: str | None = None
-    background: bool | str | None = None
-    reasoning_effort: str | None = None
-    enable_thinking: bool | None = None
-    reasoning: _Optional = UNSET
-    thinking: _Optional = UNSET
-    generation: _Optional = msgspec.field(default=UNSET, name="generationConfig")
-    generation_config: _Optional = UNSET
-    previous_response_id: _Optional = UNSET
-    conversation: _Optional = UNSET
-    prompt: _Optional = UNSET
-    container: _Optional = UNSET
-    cached: _Optional = msgspec.field(default=UNSET, name="cachedContent")
-    cached_content: _Optional = UNSET
-
-
-class _Generation(Struct, gc=False):
-    thinking: _Optional = msgspec.field(default=UNSET, name="thinkingConfig")
-    thinking_config: _Optional = UNSET
-
-
-_decode: Final = msgspec.json.Decoder(_Fields).decode
-_decode_generation: Final = msgspec.json.Decoder(_Generation).decode
-_NAMES: Final = {field.encode_name: field.name for field in msgspec.structs.fields(_Fields)}
+_decode: Final = msgspec.json.Decoder(Fields).decode
+_decode_generation: Final = msgspec.json.Decoder(Generation).decode
+_NAMES: Final = {field.encode_name: field.name for field in msgspec.structs.fields(Fields)}
 _TEXTS: Final = frozenset(("model", "stream_format", "reasoning_effort"))
 _FLAGS: Final = frozenset(("stream", "background", "enable_thinking"))
 _FAILURES: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _EMPTY: Final = (b"null", b'""')
 _NOTHING: Final = Peek()
-_PLAIN: Final = astuple(_Fields())[2:]
+_PLAIN: Final = astuple(Fields())[2:]
 """The fields behind model and stream of a request that asks for nothing special, as nearly all do."""
 
 
@@ -136,9 +109,9 @@ def _model(name: str | None) -> str:
     return name
 
 
-def _fields(body: bytes | bytearray) -> _Fields:
+def _fields(body: bytes | bytearray) -> Fields:
     if not body:
-        return _Fields()
+        return Fields()
     if len(body) >= LARGE:
         body = abridged(body)
     try:
@@ -147,9 +120,9 @@ def _fields(body: bytes | bytearray) -> _Fields:
         return _salvaged(body)
 
 
-def _salvaged(body: bytes | bytearray) -> _Fields:
+def _salvaged(body: bytes | bytearray) -> Fields:
     """What can be had of a body that is cut or has fields of wrong types."""
-    fields = _Fields()
+    fields = Fields()
     for name, value in partial.fields(body, _NAMES).items():
         if name in _TEXTS:
             setattr(fields, _NAMES[name], partial.text(value) if len(value) <= LONGEST_VALUE else None)
@@ -160,7 +133,7 @@ def _salvaged(body: bytes | bytearray) -> _Fields:
     return fields
 
 
-def _reasons(fields: _Fields) -> bool:
+def _reasons(fields: Fields) -> bool:
     """Whether reasoning or thinking is asked for, in any vendor's way."""
     if fields.reasoning_effort and fields.reasoning_effort != "none":
         return True
@@ -197,7 +170,7 @@ def _asks(raw: Raw) -> bool:
     return not off and any(value.values())
 
 
-def _refers(fields: _Fields) -> bool:
+def _refers(fields: Fields) -> bool:
     """Whether a field refers to something that lives at one provider."""
     return (
         (fields.previous_response_id is not UNSET and _says_something(fields.previous_response_id))

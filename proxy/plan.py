@@ -10,21 +10,20 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
-
 from breaker.health import Health
 from breaker.outcome import Retry
+from breaker.permit import Rejection
+from breaker.target import Standing
+from config.bases import Frozen
+from config.effective import Provider
+from config.settings import Timeouts
 from config.words import Strategy
 
 if TYPE_CHECKING:
-    from breaker.permit import Rejection
-    from breaker.target import Standing
-    from config.effective import Provider
-    from config.settings import Timeouts
     from proxy.rewrite import Rewritten
 
 
-class Step(Struct, frozen=True):
+class Step(Frozen):
     """One target an exchange tries, with the limits that hold there (seconds).
 
     `key` is the fingerprint of the credential that goes along. `rewritten` is what the request becomes for it, None for
@@ -38,7 +37,7 @@ class Step(Struct, frozen=True):
     rewritten: Rewritten | None = None
 
 
-class Candidate(Struct, frozen=True):
+class Candidate(Frozen):
     """A target that could stand in: what speaks against it, if anything, and how it looks."""
 
     provider: str
@@ -73,7 +72,7 @@ OPEN: Final = ("open", "half_open")
 """Kinds of rejection that `routing.when_all_open` speaks of."""
 
 
-class Wanted(Struct, frozen=True):
+class Wanted(Frozen):
     """What the attempts so far ask of the targets after them.
 
     `not_at` are providers whose key was refused, `above` the tokens of the largest context window that was too small

@@ -13,11 +13,11 @@ from functools import partial
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
 from proxy import terminals
 from proxy.bounded import LIMIT
 from proxy.inband import describe, error_in, error_in_response, filled, parse
+from proxy.shapes import Chunk, Generated, Typed
 from proxy.sight import CONTENT, NOTHING, PING, TERMINAL, Sight
 from proxy.terminals import PINGS, Family, Grammar
 
@@ -32,42 +32,9 @@ _HEAD: Final = 2048
 _TYPE: Final = re.compile(rb'"type"\s*:\s*"([^"\\]{1,128})"')
 _ERROR: Final = re.compile(rb'"error"\s*:\s*(\{[^{}]{0,2000}\})')
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-
-class _Choice(Struct, gc=False):
-    delta: dict[str, Any] | None = None
-    text: str | None = None
-    finish_reason: str | None = None
-    error: Any = None
-
-
-class _Chunk(Struct, gc=False):
-    choices: list[_Choice] | None = None
-    error: Any = None
-    object: Any = None
-    type: Any = None
-
-
-class _Typed(Struct, gc=False):
-    type: str = ""
-    delta: Any = None
-    error: Any = None
-
-
-class _Candidate(Struct, gc=False, rename={"finish_reason": "finishReason"}):
-    content: dict[str, Any] | None = None
-    finish_reason: str | None = None
-
-
-class _Generated(Struct, gc=False, rename={"feedback": "promptFeedback"}):
-    candidates: list[_Candidate] | None = None
-    feedback: Any = None
-    error: Any = None
-
-
-_chunk: Final = msgspec.json.Decoder(_Chunk).decode
-_typed: Final = msgspec.json.Decoder(_Typed).decode
-_generated: Final = msgspec.json.Decoder(_Generated).decode
+_chunk: Final = msgspec.json.Decoder(Chunk).decode
+_typed: Final = msgspec.json.Decoder(Typed).decode
+_generated: Final = msgspec.json.Decoder(Generated).decode
 
 
 def reader(grammar: Grammar) -> Reader:

@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from config.bases import Frozen
 from proxy.framing import Framing, defect, options
 from proxy.headers import HOP_BY_HOP, PROTECTED, Pair
 from proxy.names import Names
@@ -65,7 +66,7 @@ class Reply(Struct):
         return b"HTTP/1.1 %d %b\r\n%b%b%b\r\n" % (self.status, self.reason, self.block, extra, framing)
 
 
-class _Places(Struct, frozen=True):
+class _Places(Frozen):
     """Where in a head the fields are that mean something here; -1 for none.
 
     `passing` are those that go on, and `block` their lines as a format whose values are still to come.

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, structs
+from msgspec import structs
 
+from config.bases import Frozen
 from proxy import credentials, paths
 from proxy.credentials import Placement
 from proxy.splice import splice
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from proxy.asked import Asked
 
 
-class Rewritten(Struct, frozen=True):
+class Rewritten(Frozen):
     """What to send in place of what came.
 
     `target` is what is asked upstream, `placed` says which fields to drop and add (its own `target` is the same), and

@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
-
+from config.bases import Frozen
+from config.effective import Provider
 from proxy.errors import Refusal
 from proxy.mask import mask
 
 if TYPE_CHECKING:
-    from config.effective import Config, Provider
+    from config.effective import Config
 
 _ABSOLUTE: Final = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
 _FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f#]")
@@ -23,7 +23,7 @@ SHOWN: Final = 64
 """Characters of an unknown provider's name that an answer repeats."""
 
 
-class Route(Struct, frozen=True):
+class Route(Frozen):
     """Where a request goes.
 
     `target` is what is asked there, query included and as it came; `path` is its path.

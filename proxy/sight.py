@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from msgspec import Struct
-
+from config.bases import Frozen
 from proxy.inband import InBandError
 
 
-class Sight(Struct, frozen=True):
+class Sight(Frozen):
     """One event, looked at.
 
     `ping` marks keep-alives, which are not even counted as events. `terminal` marks the end that the event's kind of

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-from msgspec import Struct
+from config.bases import Frozen
 
 
 class Family(enum.StrEnum):
@@ -25,7 +25,7 @@ class Family(enum.StrEnum):
     """Nothing is known but errors."""
 
 
-class Grammar(Struct, frozen=True):
+class Grammar(Frozen):
     """How to read the events of one kind of stream.
 
     `terminals` are the types that end it, `endings` what such types end with, `quiet` the types that are no content,

@@ -13,16 +13,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 import httptools
 
 from proxy.reply import Reply, read
 from proxy.sink import Sink
 from proxy.sockets import arrivals
-
-if TYPE_CHECKING:
-    from proxy.pool import Pool
 
 log = logging.getLogger("detour.proxy")
 
@@ -39,6 +36,16 @@ _view = memoryview(_shared)
 
 class _DefectError(Exception):
     pass
+
+
+class Keeper(Protocol):
+    """Where a connection belongs: a pool."""
+
+    def release(self, connection: Upstream) -> None:
+        """Take `connection` back as idle."""
+
+    def forget(self, connection: Upstream) -> None:
+        """`connection` is gone."""
 
 
 class Upstream(asyncio.BufferedProtocol):
@@ -73,7 +80,7 @@ class Upstream(asyncio.BufferedProtocol):
         "uses",
     )
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Keeper) -> None:
         self.pool = pool
         self.transport: asyncio.Transport | None = None
         self.sink: Sink | None = None

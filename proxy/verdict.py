@@ -18,6 +18,7 @@ from typing import Final
 from msgspec import Struct
 
 from breaker.outcome import SUCCESS, Blame, Neutral, Retry, Status, Verdict
+from config.bases import Frozen
 from proxy import kinds
 from proxy.inband import InBandError, complaint, error_in_json
 from proxy.mask import mask
@@ -84,7 +85,7 @@ class Facts(Struct):
     secrets: tuple[str, ...] = ()
 
 
-class Said(Struct, frozen=True):
+class Said(Frozen):
     """An error as rules see it: the status it counts as, its words and text in lower case, and where it was said.
 
     `probe` is as in `Facts`, and `whole` then all that was said, in lower case.
@@ -103,7 +104,7 @@ class Said(Struct, frozen=True):
         return not words.isdisjoint(self.words)
 
 
-class Rule(Struct, frozen=True):
+class Rule(Frozen):
     """One row: when it applies, and what it means."""
 
     applies: Callable[[Said], bool]
@@ -112,7 +113,7 @@ class Rule(Struct, frozen=True):
     retry: Retry
 
 
-class Row(Struct, frozen=True):
+class Row(Frozen):
     """What an ending means by itself, and how it is told."""
 
     status: Status | Neutral

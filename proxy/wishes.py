@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
-
+from config.bases import Frozen
 from proxy.answers import RefusedError
 from proxy.errors import Refusal
 
@@ -32,7 +31,7 @@ _PATIENCE: Final = frozenset((b"x-stainless-read-timeout", b"x-stainless-timeout
 _LENGTHS: Final = frozenset(len(name) for name in _PATIENCE)
 
 
-class Wishes(Struct, frozen=True):
+class Wishes(Frozen):
     """What a head asks for.
 
     `deadline` are seconds for the whole exchange, `patience` seconds to the head and between two reads, None where

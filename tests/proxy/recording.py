@@ -85,7 +85,7 @@ class Home:
 def upstream(transport: Transport | None = None) -> tuple[Upstream, Transport, Home]:
     """A connection that was just made."""
     home, transport = Home(), transport or Transport()
-    made = Upstream(home)  # type: ignore[arg-type]
+    made = Upstream(home)
     made.connection_made(transport)
     return made, transport, home
 
