@@ -11,6 +11,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 COPY requirements requirements
+RUN requirements/find-compiler python3
 # Of what alerts can use: "email", "sentry" or both.
 ARG EXTRAS=""
 # Wheels only, each with a known hash. A mirror's pip.conf and certificates come as secrets: they leave no trace.
@@ -18,13 +19,17 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=secret,id=pip-ca,target=/run/pip-ca.pem \
     python3 -m venv --without-pip /opt/build \
     && python3 -m venv --without-pip /opt/detour \
-    && python3 -m pip --python /opt/build install --require-hashes --only-binary :all: -r requirements/build.txt \
+    && for locked in build compile runtime; do \
+           python3 -m pip --python /opt/build install --require-hashes --only-binary :all: \
+               -r "requirements/${locked}.txt" || exit 1; \
+       done \
     && for locked in runtime ${EXTRAS}; do \
            python3 -m pip --python /opt/detour install --no-compile --require-hashes --only-binary :all: \
                -r "requirements/${locked}.txt" || exit 1; \
        done
 COPY . .
-RUN python3 -m pip --python /opt/build wheel --no-deps --no-index --no-build-isolation -w /wheel . \
+# Its hot path is compiled; the compiler stays behind in this stage.
+RUN DETOUR_COMPILE=1 python3 -m pip --python /opt/build wheel --no-deps --no-index --no-build-isolation -w /wheel . \
     && python3 -m pip --python /opt/detour install --no-compile --no-deps --no-index /wheel/*.whl \
     && image/gather /opt/detour /rootfs \
     && mkdir /volume

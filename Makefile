@@ -15,6 +15,11 @@ WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo
 # Another hash seed each time, the same in all workers of a run: they must collect the same tests. Shown, so repeatable.
 SEED   ?= $(shell date +%s)
 
+SOURCES := $(shell find config breaker healthapi proxy -name '*.py')
+# What ships is measured, by a Python that sees it before the source; INTERPRETED=1 measures the source.
+SHIPPED := $(if $(INTERPRETED),,$(VENV)/.compiled)
+MEASURE := $(if $(INTERPRETED),$(PYTHON_BIN),PYTHONSAFEPATH=1 $(VENV)/compiled/bin/python) -m bench
+
 # An environment that no longer runs, or that was made for another folder, is made anew.
 ifneq ($(shell [ "$$(cat $(VENV)/.python 2>/dev/null)" = "$(CURDIR)" ] && $(PYTHON_BIN) -c '' 2>/dev/null && echo alive),alive)
 $(shell rm -f $(VENV)/.python)
@@ -23,7 +28,7 @@ endif
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SUFFIXES:
-.PHONY: help setup run demo check audit test format bench bench-full image lock clean
+.PHONY: help setup run demo check audit test format compiled bench bench-full image lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -62,11 +67,13 @@ format: setup ## ruff's formatter and fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.runtime $(VENV)/.project $(VENV)/.bench ## measure beside Envoy and others on this machine (ten minutes); ARGS='--only requests' for some, ARGS=stores for the stores
-	$(PYTHON_BIN) -m bench $(ARGS)
+compiled: $(VENV)/.compiled ## what ships, its hot path compiled (two minutes): build/wheel, installed in .venv/compiled
 
-bench-full: $(VENV)/.runtime $(VENV)/.project $(VENV)/.bench ## measure everything (an hour and a half) and write docs/benchmarks.md
-	$(PYTHON_BIN) -m bench --full $(ARGS)
+bench: $(VENV)/.runtime $(VENV)/.project $(VENV)/.bench $(SHIPPED) ## measure beside Envoy and others on this machine (ten minutes); INTERPRETED=1 for the source, ARGS='--only requests' for some, ARGS=stores for the stores
+	$(MEASURE) $(ARGS)
+
+bench-full: $(VENV)/.runtime $(VENV)/.project $(VENV)/.bench $(SHIPPED) ## measure everything (an hour and a half) and write docs/benchmarks.md
+	$(MEASURE) --full $(ARGS)
 
 image: setup ## the container image, with docker, podman or buildah, tried out; EXTRAS='email sentry' for more in it
 	@PYTHON=$(PYTHON_BIN) image/build
@@ -75,7 +82,8 @@ image: setup ## the container image, with docker, podman or buildah, tried out; 
 lock: setup ## lock requirements anew after a change of an .in file; UPGRADE=1 for the newest releases
 	$(LOCK) requirements/runtime.in -o requirements/runtime.txt
 	$(LOCK) requirements/build.in -o requirements/build.txt
-	$(LOCK) requirements/dev.in -c requirements/runtime.txt -c requirements/build.txt -o requirements/dev.txt
+	$(LOCK) requirements/compile.in -c requirements/runtime.txt -c requirements/build.txt -o requirements/compile.txt
+	$(LOCK) requirements/dev.in -c requirements/runtime.txt -c requirements/build.txt -c requirements/compile.txt -o requirements/dev.txt
 	$(LOCK) requirements/email.in -c requirements/dev.txt -o requirements/email.txt
 	$(LOCK) requirements/sentry.in -c requirements/dev.txt -o requirements/sentry.txt
 	$(LOCK) bench/requirements.in -o bench/requirements.txt
@@ -93,13 +101,28 @@ $(VENV)/.runtime: requirements/runtime.txt requirements/build.txt | $(VENV)/.pyt
 	$(LOCKED) -r requirements/runtime.txt -r requirements/build.txt
 	@touch $@
 
-# dev.txt holds the other two (a test compares them).
+# dev.txt holds the others (a test compares them).
 $(VENV)/.dev: requirements/dev.txt | $(VENV)/.python
 	$(LOCKED) -r requirements/dev.txt
-	@touch $(VENV)/.runtime $@
+	@touch $(VENV)/.runtime $(VENV)/.compiler $@
 
 $(VENV)/.project: pyproject.toml | $(VENV)/.runtime
 	$(PIP) install --no-deps --no-index --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.compiler: requirements/compile.txt | $(VENV)/.runtime
+	$(LOCKED) -r requirements/compile.txt
+	@touch $@
+
+# An environment of its own that sees what Detour needs, and then the source with its tests, in that of the source.
+$(VENV)/.compiled: pyproject.toml hatch_build.py $(SOURCES) | $(VENV)/.compiler
+	@requirements/find-compiler $(PYTHON_BIN) >/dev/null
+	rm -rf build/wheel $(VENV)/compiled
+	DETOUR_COMPILE=1 $(PIP) wheel --no-deps --no-index --no-build-isolation --wheel-dir build/wheel .
+	$(PYTHON_BIN) -m venv --without-pip $(VENV)/compiled
+	@$(PYTHON_BIN) -c 'import os, sysconfig; print(sysconfig.get_path("purelib"), os.getcwd(), sep="\n")' \
+	    > "$$($(VENV)/compiled/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/beside.pth"
+	$(PIP) --python $(VENV)/compiled install --no-deps --no-index build/wheel/*.whl
 	@touch $@
 
 $(VENV)/.bench: bench/requirements.txt | $(VENV)/.python

@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from bench.children import ROOT, BenchError, free_port, running
 from bench.load.wire import ANSWER
+from config.compiled import build
 
 CONFIGS: Final = Path(__file__).parent / "configs"
 GATEWAYS: Final = ROOT / ".venv" / "gateways"
@@ -267,8 +268,8 @@ def _detour_version() -> str:
     git = ["git", "-C", str(ROOT)]
     commit = _say([*git, "rev-parse", "--short", "HEAD"])
     changed = _say([*git, "status", "--porcelain", "--", "proxy", "breaker", "config", "healthapi"])
-    where = f" ({commit}{' with changes' if changed else ''})" if commit.isalnum() else ""
-    return metadata.version("detour") + where
+    where = f"{commit}{' with changes' if changed else ''}, " if commit.isalnum() else ""
+    return f"{metadata.version('detour')} ({where}{build()})"
 
 
 def _say(command: list[str]) -> str:

@@ -28,6 +28,7 @@ from prometheus_client.registry import Collector
 
 from breaker.latency import BOUNDS, PER_OCTAVE, Latencies
 from breaker.registry import Registry
+from config.compiled import build
 from config.reloads import Reloads
 from config.watched import WatchedFiles
 from healthapi import accountmetrics, alerting, certified, kept, probed, reloading
@@ -192,6 +193,7 @@ class Families(Collector):
             value={
                 "version": snapshot.version,
                 "instance": snapshot.instance,
+                "build": build(),
                 "python": ".".join(map(str, sys.version_info[:3])),
             },
         )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from config.compiled import build
 from config.problems import ConfigError, visible
 
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ def _completion(arguments: argparse.Namespace) -> int:
 def _version(arguments: argparse.Namespace) -> int:
     from proxy.version import version
 
-    print(f"detour {version()}")
+    print(f"detour {version()} ({build()}, Python {'.'.join(map(str, sys.version_info[:3]))})")
     return 0
 
 

@@ -17,7 +17,6 @@ from proxy.credentials import Placement
 from proxy.errors import Refusal
 from proxy.headers import Scan
 from proxy.paths import Endpoint, find
-from proxy.request import Message
 from proxy.route import Route, route
 from proxy.wishes import NONE, Wishes, wishes
 

@@ -25,8 +25,8 @@ WIRING = {"proxy/app.py", "proxy/assembly.py", "proxy/office.py"}
 """The composition root, the story of the process and what it is made of: the only files of proxy that may import
 healthapi."""
 
-BESIDE = {"tests", "bench"}
-"""Folders with Python files that are no packages of the product."""
+BESIDE = {"tests", "bench", "hatch_build.py"}
+"""What has Python in it and is no package of the product: two folders, and how a wheel is built."""
 
 NEVER = {
     "config": {"aiohttp", "redis"},

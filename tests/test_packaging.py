@@ -10,7 +10,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-LOCKS = ["requirements/runtime.txt", "requirements/build.txt", "requirements/dev.txt", "bench/requirements.txt"]
+HOOK = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]
+LOCKED = ("runtime", "build", "compile", "dev")
+LOCKS = [*(f"requirements/{name}.txt" for name in LOCKED), "bench/requirements.txt"]
 PIN = re.compile(r"^([a-z0-9-]+)(?:\[[a-z0-9,-]+\])?==(\S+)(?: ;.*)? \\$")
 
 
@@ -45,7 +47,11 @@ def test_build_input_is_the_declared_backend() -> None:
     assert inputs("requirements/build.in") == set(PROJECT["build-system"]["requires"])
 
 
-@pytest.mark.parametrize("name", ["requirements/runtime.txt", "requirements/build.txt"])
+def test_compiling_input_is_what_the_hook_asks_for() -> None:
+    assert inputs("requirements/compile.in") == set(HOOK["compile-requires"])
+
+
+@pytest.mark.parametrize("name", ["requirements/runtime.txt", "requirements/build.txt", "requirements/compile.txt"])
 def test_dev_lock_holds_the_same_versions(name: str) -> None:
     assert pins(name).items() <= pins("requirements/dev.txt").items()
 

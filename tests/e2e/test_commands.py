@@ -224,7 +224,7 @@ async def test_audit_keys_says_what_is_set_and_never_the_key(tmp_path: Path) -> 
 async def test_version() -> None:
     code, out, err = await command("version")
     assert (code, err) == (0, "")
-    assert re.fullmatch(r"detour \d+\.\d+\.\d+\S*\n", out)
+    assert re.fullmatch(r"detour \d+\.\d+\.\d+\S* \((?:interpreted|compiled), Python 3\.\d+\.\d+\)\n", out)
 
 
 async def test_a_command_nobody_knows_is_refused() -> None:

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from breaker.latency import BOUNDS
 from breaker.outcome import NO_MODEL, Blame, Kind, Neutral, Status
+from config.compiled import build
 from config.watched import WatchedFiles
 from healthapi.accountmetrics import AccountFigures
 from healthapi.alerting import Alerting
@@ -121,7 +122,7 @@ def test_gauges(world: World) -> None:
     assert values(world, "detour_config_warnings") == {(): len(world.config.warnings)}
     ((labels, value),) = values(world, "detour_build_info").items()
     assert value == 1
-    assert {"1.2.3", "abc"} < set(labels)
+    assert {"1.2.3", "abc", build()} < set(labels)
 
 
 def test_probes(world: World) -> None:

@@ -87,5 +87,5 @@ def test_only_what_is_copied_reaches_the_builder() -> None:
     assert lines[0] == "*"
     let_in = {line[1:] for line in lines if line.startswith("!")}
     assert let_in == {"breaker", "config", "healthapi", "proxy", "image", "requirements", "pyproject.toml",
-                      "CHANGELOG.md", "LICENSE", "README.md"}  # fmt: skip
+                      "hatch_build.py", "CHANGELOG.md", "LICENSE", "README.md"}  # fmt: skip
     assert {"**/__pycache__", "**/*.py[cod]"} <= set(lines)

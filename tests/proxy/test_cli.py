@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from config.compiled import build
 from config.effective import Config
 from config.source import Source
 from proxy import app, cli, log
@@ -147,7 +148,8 @@ def test_audit(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["version"]) == 0
-    assert capsys.readouterr().out == f"detour {version()}\n"
+    python = ".".join(str(part) for part in sys.version_info[:3])
+    assert capsys.readouterr().out == f"detour {version()} ({build()}, Python {python})\n"
 
 
 def test_demo(monkeypatch: pytest.MonkeyPatch) -> None:
