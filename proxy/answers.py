@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from breaker.outcome import NO_MODEL, Neutral, Status, Verdict
-from proxy.body import BadBodyError, BodyTimeoutError, BodyTooLargeError
+from proxy.body import BodyTimeoutError, BodyTooLargeError
 from proxy.errors import Refusal
+from proxy.request import BadBodyError
 
 if TYPE_CHECKING:
     from breaker.permit import Rejection

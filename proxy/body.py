@@ -9,21 +9,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from proxy.request import BadBodyError
-
 if TYPE_CHECKING:
     from proxy.incoming import Incoming
+    from proxy.memory import ReplayMemory
     from proxy.request import Request
     from proxy.upstream import Upstream
     from proxy.watch import Watch
 
 IDLE: Final = 30.0
 """Seconds between two reads of a request body before the client is told 408 (semantics section 7)."""
-
-__all__ = ["BadBodyError", "Body", "BodyTimeoutError", "BodyTooLargeError", "ReplayMemory"]
-
-READ_AHEAD: Final = 64 * 1024
-"""Bytes that may always be buffered, whatever the others hold."""
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -38,24 +32,6 @@ class BodyTooLargeError(Exception):
     def __init__(self, limit: int) -> None:
         super().__init__(f"more than {limit} bytes")
         self.limit = limit
-
-
-class ReplayMemory:
-    """The memory all buffered bodies may use together."""
-
-    __slots__ = ("limit", "used")
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.used = 0
-
-    def room(self, wanted: int, least: int = READ_AHEAD) -> int:
-        """How many of `wanted` bytes may be buffered; never less than `least`, which finding the model needs."""
-        return max(min(wanted, self.limit - self.used), least)
-
-    def full(self, held: int) -> bool:
-        """Whether a body of which `held` bytes are buffered may have no more."""
-        return self.used > self.limit and held >= READ_AHEAD
 
 
 class Body:
@@ -94,7 +70,7 @@ class Body:
         self._took(len(data))
 
     async def collect(self, most: int) -> None:
-        """Read until the body is complete or `most` bytes are in memory.
+        """Read until the body is complete, or as much as it may have of the memory, `most` bytes at most, is there.
 
         Raises:
             BodyTimeoutError, BodyTooLargeError, BadBodyError: as named.
@@ -102,13 +78,12 @@ class Body:
         """
         self._say_continue()
         incoming = self._incoming
-        incoming.count(self._memory)
         try:
             await self._until(min(most, self.limit + 1) if self.limit else most)
             self.complete = incoming.complete
         finally:
-            incoming.memory = None
             self.data = incoming.take()
+            self._memory.used += len(self.data)
         self._took(len(self.data))
 
     async def stream(self, connection: Upstream, *, chunked: bool, drained: asyncio.Event) -> None:

@@ -188,16 +188,16 @@ class ClientConnection:
         behind = at
         if head.scan.chunked and head.scan.bad is None:
             chunks = Chunks()
-            body = Incoming(self, b"", 0, chunks)
+            body = Incoming(self, self._server.memory, b"", 0, chunks)
             behind = chunks.feed(data, at, end, body)
             if chunks.over:
                 body.end()
         elif length <= 0:
-            body = Incoming(self, b"", 0)
+            body = Incoming(self, self._server.memory, b"", 0)
             self._last = head.scan.bad is not None
         else:
             behind = min(at + length, end)
-            body = Incoming(self, bytes(memoryview(data)[at:behind]), at + length - behind)
+            body = Incoming(self, self._server.memory, bytes(memoryview(data)[at:behind]), at + length - behind)
         if not body.complete:
             self._body = body
         self._take(Request(self, head, body, length, known))
@@ -296,9 +296,10 @@ class ClientConnection:
                 timer.cancel()
         self._server.stalled.discard(self)
         self._server.connections.discard(self)
-        body, self._body = self._body, None
-        if body is not None:
-            body.fail(ConnectionResetError("the client is gone"))
+        self._body = None
+        if self._request is not None:
+            self._request.payload.fail(ConnectionResetError("the client is gone"))
+            self._request.payload.take()
         raw, self._raw = self._raw, None
         if raw is not None:
             raw.left()
@@ -350,7 +351,10 @@ class ClientConnection:
                 if request is None:
                     await self._next()
                     continue
-                written = await self._answer(request)
+                try:
+                    written = await self._answer(request)
+                finally:
+                    request.payload.take()
                 if not request.payload.complete and not self._closed:
                     await self._linger(request.payload)
                 if not written.keep_alive or self._last or self._closed:

@@ -14,13 +14,13 @@ from breaker.outcome import NO_MODEL, Answer
 from proxy import answers, errors
 from proxy.answers import RefusedError
 from proxy.asked import UNSEEN, Asked
-from proxy.body import BadBodyError, Body, BodyTimeoutError, BodyTooLargeError
+from proxy.body import Body, BodyTimeoutError, BodyTooLargeError
 from proxy.errors import Refusal
 from proxy.journey import Journey
 from proxy.known import remember
 from proxy.paths import guess
 from proxy.relay import Relay, timing
-from proxy.request import CLOSE, KEEP, Request, Written
+from proxy.request import CLOSE, KEEP, BadBodyError, Request, Written
 from proxy.way import Way, find_way
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Exchange:
             if self._request.payload.complete:
                 asked.body.take()
             elif asked.body.judged:
-                await asked.body.collect(self._plane.replay.room(self._config.settings.limits.replay))
+                await asked.body.collect(self._config.settings.limits.replay)
             asked.look()
             if asked.wishes.errand is not None:
                 asked.wishes.errand.tell(asked)

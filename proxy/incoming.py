@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from proxy.chunks import Chunks
+    from proxy.memory import ReplayMemory
 
-AHEAD: Final = 256 * 1024
-"""Bytes that may wait here unread before the client is told to stop."""
+AHEAD: Final = 1024 * 1024
+"""Bytes that may wait here unread before the client is told to stop, as long as all bodies fit into their memory."""
 TRICKLE: Final = 32 * 1024
 """Bytes below which a body has no memory of its own to be read into."""
 GROWTH: Final = 4
@@ -29,15 +30,6 @@ class Pausing(Protocol):
 
     def resume_reading(self) -> None:
         """Read on."""
-
-
-class Memory(Protocol):
-    """What all bodies that are kept may use together."""
-
-    used: int
-
-    def full(self, held: int) -> bool:
-        """Whether a body of which `held` bytes are kept may have no more."""
 
 
 class Listener(Protocol):
@@ -55,6 +47,7 @@ class Incoming:
         "_buffer",
         "_client",
         "_filled",
+        "_memory",
         "_paused",
         "_waiter",
         "_wanted",
@@ -65,12 +58,18 @@ class Incoming:
         "failure",
         "left",
         "listener",
-        "memory",
     )
 
-    def __init__(self, client: Pausing, data: bytes, left: int, chunks: Chunks | None = None) -> None:
-        """`data` came with the head; `left` more bytes are to come, or `chunks` is asked when it is over."""
+    def __init__(
+        self, client: Pausing, memory: ReplayMemory, data: bytes, left: int, chunks: Chunks | None = None
+    ) -> None:
+        """`data` came with the head; `left` more bytes are to come, or `chunks` is asked when it is over.
+
+        What is held here until it is taken is counted in `memory`.
+        """
         self._client = client
+        self._memory = memory
+        memory.used += len(data)
         self._buffer: bytes | bytearray = data
         self._filled = len(data)
         """Bytes of the buffer that came, and were not taken yet."""
@@ -85,8 +84,6 @@ class Incoming:
         self.dropping = False
         """Whether nobody wants what comes."""
         self.listener: Listener | None = None
-        self.memory: Memory | None = None
-        """Where what comes is counted, while it is kept for another attempt."""
         self._bound = AHEAD
         self._wanted = 1
         self._paused = False
@@ -111,7 +108,7 @@ class Incoming:
 
     def filled(self, size: int) -> None:
         """So many bytes were read into `room`."""
-        self._filled += size
+        self._hold(size)
         self._came(size)
 
     def add(self, data: bytearray, at: int, end: int) -> None:
@@ -122,15 +119,15 @@ class Incoming:
             if isinstance(buffer, bytes):
                 buffer = self._buffer = bytearray(buffer)
             buffer += memoryview(data)[at:end]
-            self._filled += size
+            self._hold(size)
         self._came(size)
+
+    def _hold(self, size: int) -> None:
+        self._filled += size
+        self._memory.used += size
 
     def _came(self, size: int) -> None:
         self.came += size
-        if self.memory is not None:
-            self.memory.used += size
-            if self.memory.full(self._filled):
-                self._wanted = self._bound = self._filled
         if self.chunks is None:
             self.left -= size
             if not self.left:
@@ -138,10 +135,12 @@ class Incoming:
                 return
         if self.listener is not None:
             self.listener.moved()
-        if self._filled >= self._bound and not self._paused:
-            self._paused = True
-            self._client.pause_reading()
-        if self._filled >= self._wanted:
+        if self._filled >= self._bound or self._memory.full(self._filled):
+            if not self._paused:
+                self._paused = True
+                self._client.pause_reading()
+            self._wake()
+        elif self._filled >= self._wanted:
             self._wake()
 
     def end(self) -> None:
@@ -158,20 +157,15 @@ class Incoming:
 
     # -- the reader's side -----------------------------------------------------------------------------------------
 
-    def count(self, memory: Memory) -> None:
-        """Count all that is in memory, and all that comes until `memory` is unset; it may be less than is waited for."""
-        self.memory = memory
-        memory.used += self._filled
-
     async def until(self, size: int) -> None:
-        """Wait until the body is complete or `size` bytes of it are in memory.
+        """Wait until the body is complete, or `size` bytes of it are in memory or as many as there is room for.
 
         Raises:
             Exception: it has failed, with what it has failed with.
         """
         self._wanted = size
         self._bound = max(size, AHEAD)
-        while not self.complete and self.failure is None and self._filled < self._wanted:
+        while not (self.complete or self.failure is not None or self._enough()):
             self._resume()
             self._waiter = asyncio.get_running_loop().create_future()
             try:
@@ -181,12 +175,16 @@ class Incoming:
         if self.failure is not None:
             raise self.failure
 
+    def _enough(self) -> bool:
+        return self._filled >= self._wanted or self._memory.full(self._filled)
+
     def take(self) -> bytes | bytearray:
         """What is in memory; nothing once the body is at its end."""
         data = self._buffer
         if isinstance(data, bytearray):
             del data[self._filled :]
         self._buffer = b""
+        self._memory.used -= self._filled
         self._filled = 0
         return data
 

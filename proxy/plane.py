@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from proxy.body import ReplayMemory
 from proxy.exchange import Exchange
+from proxy.memory import ReplayMemory
 from proxy.request import Request, Written
 from proxy.server import Server
 from proxy.watch import Watch
@@ -85,7 +85,7 @@ class DataPlane:
         self.watch = Watch(loop)
         limits = config.settings.limits
         self.replay = ReplayMemory(limits.replay_total)
-        self.server = Server(self.handle, loop=loop)
+        self.server = Server(self.handle, self.replay, loop=loop)
         self.errands: dict[bytes, Errand] = {}
         """Probes that are out, by their words."""
         self.in_flight = 0

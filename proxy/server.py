@@ -9,6 +9,7 @@ from typing import Final
 import httptools
 
 from proxy.client import ClientConnection
+from proxy.memory import ReplayMemory
 from proxy.request import Handler
 
 OLDEST: Final = (0, 8)
@@ -16,10 +17,14 @@ OLDEST: Final = (0, 8)
 
 
 class Server:
-    """Makes a `ClientConnection` for each client that connects; `handler` serves their requests."""
+    """Makes a `ClientConnection` for each client that connects; `handler` serves their requests.
 
-    def __init__(self, handler: Handler, *, loop: asyncio.AbstractEventLoop) -> None:
+    The bodies of requests share `memory`.
+    """
+
+    def __init__(self, handler: Handler, memory: ReplayMemory, *, loop: asyncio.AbstractEventLoop) -> None:
         self.handler = handler
+        self.memory = memory
         self._loop = loop
         self.connections: set[ClientConnection] = set()
         self.stalled: set[ClientConnection] = set()

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable
 
 from proxy.client import ClientConnection
+from proxy.memory import ReplayMemory
 from proxy.request import KEEP, Request, Written
 from proxy.server import Server
 from tests.proxy.recording import Transport
@@ -50,7 +51,7 @@ class House:
         """Whether it goes on as if nothing was when it is told to end."""
         self.written: Written | None = KEEP
         self.after: Callable[[], None] | None = None
-        self.server = Server(self.handle, loop=asyncio.get_running_loop())
+        self.server = Server(self.handle, ReplayMemory(1 << 28), loop=asyncio.get_running_loop())
 
     async def handle(self, asked: Request) -> Written:
         self.requests.append(asked)

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from breaker.outcome import NO_MODEL, Neutral, Status, Verdict
 from proxy import answers
-from proxy.body import BadBodyError, BodyTimeoutError, BodyTooLargeError
+from proxy.body import BodyTimeoutError, BodyTooLargeError
 from proxy.errors import Refusal
+from proxy.request import BadBodyError
 
 
 @pytest.mark.parametrize(

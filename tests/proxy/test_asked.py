@@ -9,10 +9,11 @@ import pytest
 
 from config.load import load_text
 from proxy.asked import Asked
-from proxy.body import Body, ReplayMemory
+from proxy.body import Body
 from proxy.credentials import Placement
 from proxy.headers import scan
 from proxy.incoming import Incoming
+from proxy.memory import ReplayMemory
 from proxy.paths import CHAT, IMAGES, Endpoint
 from proxy.peek import peek
 from proxy.route import Route, route
@@ -24,7 +25,7 @@ class Asker:
     connection = None
 
     def __init__(self) -> None:
-        self.payload = Incoming(Line(), b"{}", 0)
+        self.payload = Incoming(Line(), ReplayMemory(9), b"{}", 0)
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from proxy.body import CONTINUE, IDLE, READ_AHEAD, Body, BodyTimeoutError, BodyTooLargeError, ReplayMemory
+from proxy.body import CONTINUE, IDLE, Body, BodyTimeoutError, BodyTooLargeError
 from proxy.chunks import Chunks
 from proxy.incoming import Incoming
+from proxy.memory import READ_AHEAD, ReplayMemory
 from proxy.request import BadBodyError
 from proxy.watch import Watch
 from tests.proxy.recording import Line, Transport, upstream
@@ -23,14 +24,14 @@ class Client:
 class Asker:
     """As much of a request as its body knows."""
 
-    def __init__(self, came: bytes = b"", *, end: bool = False) -> None:
+    def __init__(self, came: bytes = b"", *, end: bool = False, memory: ReplayMemory | None = None) -> None:
         loop = asyncio.get_running_loop()
         self.transport = Transport()
         self.connection = Client(self.transport)
         self.line = Line()
-        self.payload = Incoming(self.line, b"", 0, Chunks())
+        self.memory = memory or ReplayMemory(1000)
+        self.payload = Incoming(self.line, self.memory, b"", 0, Chunks())
         self.watch = Watch(loop)
-        self.memory = ReplayMemory(1000)
         self.feed(*([came] if came else ()), end=end)
 
     def body(self, *, expects: bool = False, limit: int = 0) -> Body:
@@ -50,14 +51,13 @@ async def settle() -> None:
 
 
 @pytest.mark.parametrize(
-    ("used", "wanted", "least", "room"),
-    [(0, 10, 1, 10), (95, 10, 1, 5), (100, 10, 1, 1), (150, 10, 3, 3), (0, 10, 20, 20)],
+    ("used", "held", "full"),
+    [(100, READ_AHEAD, False), (101, READ_AHEAD, True), (101, READ_AHEAD - 1, False), (0, 10 * READ_AHEAD, False)],
 )
-def test_room(used: int, wanted: int, least: int, room: int) -> None:
+def test_when_the_memory_is_full(used: int, held: int, full: bool) -> None:
     memory = ReplayMemory(100)
     memory.used = used
-    assert memory.room(wanted, least) == room
-    assert memory.room(wanted) == READ_AHEAD
+    assert memory.full(held) is full
 
 
 async def test_a_body_that_has_come_already() -> None:
@@ -111,10 +111,9 @@ async def test_collecting_stops_at_the_bound_and_the_rest_streams() -> None:
 
 
 async def test_bodies_that_are_collected_at_the_same_time_share_the_memory() -> None:
-    askers = [Asker() for _ in range(3)]
-    memory = askers[0].memory
-    memory.limit = 2 * READ_AHEAD
-    bodies = [Body(one, memory, one.watch, expects=False, limit=0) for one in askers]  # type: ignore[arg-type]
+    memory = ReplayMemory(2 * READ_AHEAD)
+    askers = [Asker(memory=memory) for _ in range(3)]
+    bodies = [one.body() for one in askers]
     collecting = [asyncio.create_task(body.collect(10 * READ_AHEAD)) for body in bodies]
     for _ in range(4):
         for asker in askers:

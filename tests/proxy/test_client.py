@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.body import BadBodyError
 from proxy.client import BEHIND, HEAD_TIME, KEEP_ALIVE, LINGER
 from proxy.head import HEAD_BYTES, HEAD_FIELDS, LONGEST_METHOD
-from proxy.request import CLOSE
+from proxy.incoming import AHEAD
+from proxy.request import CLOSE, BadBodyError
 from tests.proxy.house import OK, House, Wire, request, settle, until
 
 
@@ -253,7 +253,7 @@ async def test_chunks_that_break_in_the_read_of_their_head_are_not_served(
 
 async def test_a_large_chunked_body_that_was_read_slowly_keeps_its_connection(house: House) -> None:
     house.gate.clear()
-    wire = await Wire(house).send(CHUNKED, *[b"8000\r\n" + b"a" * 0x8000 + b"\r\n"] * 9)
+    wire = await Wire(house).send(CHUNKED, *[b"8000\r\n" + b"a" * 0x8000 + b"\r\n"] * (AHEAD // 0x8000))
     assert not wire.transport.reading
     house.gate.set()
     await settle()
@@ -571,8 +571,8 @@ async def test_a_client_that_cannot_keep_up(house: House) -> None:
 
 async def test_a_body_nobody_reads_stops_the_reading_and_is_looked_after(house: House) -> None:
     house.gate.clear()
-    wire = await Wire(house).send(request("POST", "/x", b"", f"Content-Length: {2**20}"))
-    for _ in range(4):
+    wire = await Wire(house).send(request("POST", "/x", b"", f"Content-Length: {2 * AHEAD}"))
+    for _ in range(AHEAD // 65_536):
         wire.connection.data_received(b"x" * 65_536)
     assert not wire.transport.reading
     assert house.server.stalled == {wire.connection}

@@ -54,7 +54,8 @@ def test_whether_a_connection_stays(line: bytes, field: bytes, kept: bool) -> No
 
 
 @pytest.mark.parametrize(
-    "method", ["GET", "CONNECT", "QUERY", "PRI", "DESCRIBE", "SOURCE", "get", "A", "M" * LONGEST_METHOD, "!#$%&'*+-.^_`|~"]
+    "method",
+    ["GET", "CONNECT", "QUERY", "PRI", "DESCRIBE", "SOURCE", "get", "A", "M" * LONGEST_METHOD, "!#$%&'*+-.^_`|~"],
 )
 def test_all_methods_pass(method: str) -> None:
     target = "a.test:443" if method == "CONNECT" else "/x"
@@ -136,8 +137,9 @@ def test_fields_have_a_bound(size: int) -> None:
 
 
 PIECES = st.sampled_from(
-    [b"GET", b"POST", b" ", b"/x", b"*", b"HTTP/1.1", b"HTTP/1.0", b"\r\n", b"\r", b"\n", b"\r\n\r\n", b"X", b":", b"\t",
-     b"Content-Length: 3", b"Transfer-Encoding: chunked", b"Connection: upgrade\r\nUpgrade: a", b"\0", b"\x80", b"abc"]
+    [b"GET", b"POST", b" ", b"/x", b"*", b"HTTP/1.1", b"HTTP/1.0", b"\r\n", b"\r", b"\n", b"\r\n\r\n", b"X",
+     b":",   b"\t", b"Content-Length: 3", b"Transfer-Encoding: chunked", b"Connection: upgrade\r\nUpgrade: a",
+     b"\0", b"\x80", b"abc"]
 )  # fmt: skip
 
 

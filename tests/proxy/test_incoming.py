@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from proxy.incoming import AHEAD, GROWTH, TRICKLE, Incoming
+from proxy.memory import READ_AHEAD, ReplayMemory
 from tests.proxy.house import settle
 from tests.proxy.recording import Line
 
@@ -16,10 +17,11 @@ MIB = 1024 * 1024
 class Sender:
     """Sends a body of a known length, as a connection reads it."""
 
-    def __init__(self, size: int, came: int = 0) -> None:
+    def __init__(self, size: int, came: int = 0, memory: ReplayMemory | None = None) -> None:
         self.line = Line()
         self.sent = came
-        self.body = Incoming(self.line, bytes(came), size - came)
+        self.memory = memory or ReplayMemory(64 * MIB)
+        self.body = Incoming(self.line, self.memory, bytes(came), size - came)
         self.rooms: list[int] = []
 
     def send(self, size: int) -> None:
@@ -86,7 +88,7 @@ async def test_memory_follows_what_came() -> None:
 
 
 async def test_a_body_that_nobody_asks_for_waits_at_its_bound() -> None:
-    sender = Sender(MIB)
+    sender = Sender(2 * AHEAD)
     while sender.line.reading:
         sender.send(10_000)
     assert AHEAD <= sender.sent < AHEAD + 10_000
@@ -99,6 +101,25 @@ async def test_a_body_that_nobody_asks_for_waits_at_its_bound() -> None:
     sender.send(5)
     taken += await waiting
     assert taken == expected(len(taken))
+
+
+@pytest.mark.parametrize("asked", [True, False])
+async def test_bodies_share_their_memory_while_they_come(asked: bool) -> None:
+    memory = ReplayMemory(4 * READ_AHEAD)
+    senders = [Sender(MIB, memory=memory) for _ in range(10)]
+    tasks = [asyncio.create_task(sender.body.until(MIB)) for sender in senders if asked]
+    await settle()
+    for _ in range(20):
+        for sender in senders:
+            if sender.line.reading:
+                sender.send(READ_AHEAD // 4)
+    assert memory.used == sum(sender.sent for sender in senders)
+    assert memory.used < 14 * READ_AHEAD
+    assert not any(sender.line.reading for sender in senders)
+    await asyncio.wait_for(asyncio.gather(*tasks), 5.0)
+    for sender in senders:
+        assert sender.body.take() == expected(sender.sent)
+    assert memory.used == 0
 
 
 async def test_what_was_handed_out_is_never_touched_again() -> None:
@@ -119,7 +140,7 @@ async def test_the_room_ends_with_the_body() -> None:
 
 
 async def test_a_body_that_is_dropped_costs_nothing() -> None:
-    sender = Sender(MIB)
+    sender = Sender(2 * AHEAD)
     while sender.line.reading:
         sender.send(50_000)
     dropping = asyncio.create_task(sender.body.drop())
@@ -127,9 +148,9 @@ async def test_a_body_that_is_dropped_costs_nothing() -> None:
     assert sender.line.reading
     while not sender.body.complete:
         assert not sender.body.direct
-        sender.send(min(50_000, MIB - sender.sent))
+        sender.send(min(50_000, 2 * AHEAD - sender.sent))
     await dropping
-    assert sender.body.take() == b""
+    assert (sender.body.take(), sender.memory.used) == (b"", 0)
 
 
 @pytest.mark.parametrize("waits", [True, False])
@@ -145,7 +166,7 @@ async def test_the_first_failure_counts(waits: bool) -> None:
 
 
 async def test_a_body_that_has_come_cannot_fail() -> None:
-    body = Incoming(Line(), b"abc", 0)
+    body = Incoming(Line(), ReplayMemory(0), b"abc", 0)
     body.fail(ConnectionResetError())
     assert await body.read() == b"abc"
 

@@ -30,7 +30,7 @@ async def port(house: House) -> AsyncIterator[int]:
 async def test_a_client_that_left_while_nothing_was_read_is_found(house: House, port: int) -> None:
     house.gate.clear()
     _, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(request("POST", "/x", b"", f"Content-Length: {2**24}") + b"x" * 2**18)
+    writer.write(request("POST", "/x", b"", f"Content-Length: {2**24}") + b"x" * 2**21)
     await until(lambda: house.server.stalled)
     house.server.look_for_leaving(0.0)
     await settle()

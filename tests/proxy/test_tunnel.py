@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from proxy.framing import Framing
+from proxy.memory import ReplayMemory
 from proxy.relay import Relay
 from proxy.reply import Reply
 from proxy.request import Written
@@ -41,7 +42,7 @@ class Both:
 
         self.client = Transport()
         self.asked: Any = None
-        self.connection = Server(handler, loop=asyncio.get_running_loop())()
+        self.connection = Server(handler, ReplayMemory(1 << 20), loop=asyncio.get_running_loop())()
         self.connection.connection_made(self.client)
         self.upstream, self.provider, _ = upstream()
         self.task: asyncio.Task[None] | None = None
