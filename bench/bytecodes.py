@@ -2,7 +2,7 @@
 
 `python -m bench.bytecodes` counts, `--check` fails when a figure has risen by more than a tenth over that in
 bytecodes.json, `--write` puts the figures there. Counted is every instruction that the interpreter begins in Detour's
-code and aiohttp's, in a real data plane with everything on, between a client and a provider in threads of their own.
+code, in a real data plane with everything on, between a client and a provider in threads of their own.
 Nothing is counted by time, and nothing runs that a clock starts: so the figures are exact, one set for each Python.
 """
 
@@ -22,7 +22,6 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, Final
 
-import aiohttp
 import uvloop
 
 from bench.load.wire import ANSWER, CHUNK, STREAM_HEAD, post
@@ -32,10 +31,7 @@ from proxy.assembly import Assembly
 ROOT: Final = Path(__file__).parent.parent
 BASELINE: Final = Path(__file__).with_suffix(".json")
 VERSION: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
-COUNTED: Final = {
-    **{str(ROOT / package): package for package in ("proxy", "breaker", "config", "healthapi")},
-    str(Path(aiohttp.__file__).parent): "aiohttp",
-}
+COUNTED: Final = {str(ROOT / package): package for package in ("proxy", "breaker", "config", "healthapi")}
 
 RISE: Final = 0.10
 """Share by which a figure may rise."""

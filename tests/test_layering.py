@@ -6,6 +6,8 @@ Every import counts, wherever it stands: inside a function, under TYPE_CHECKING,
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,6 +101,16 @@ def test_there_is_something_to_look_at() -> None:
 def test_imports_run_one_way(name: str) -> None:
     found = offences(name, (ROOT / name).read_text(encoding="utf-8"))
     assert not found, "\n".join(found)
+
+
+def test_the_data_plane_does_without_aiohttp() -> None:
+    """It takes long to import, and nothing of it is on the way of a request."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys, proxy.plane; print(*sys.modules)"],
+        cwd=ROOT, capture_output=True, text=True, timeout=50, check=True,
+    )  # fmt: skip
+    assert "proxy.client" in done.stdout.split()
+    assert not [name for name in done.stdout.split() if name.partition(".")[0] == "aiohttp"]
 
 
 def test_there_is_no_fifth_package() -> None:

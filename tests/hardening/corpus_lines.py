@@ -79,6 +79,8 @@ VERSIONS = [
             "nul": b"HTTP/1.1\0",
         }.items()
     ),
+    refused("version-of-rtsp-for-a-post", line(b"POST /lab/x RTSP/1.0")),
+    refused("version-of-icecast", line(b"SOURCE /lab/x ICE/1.0")),
     last("version-1.0", line(b"GET /lab/x HTTP/1.0"), X),
     last("version-1.0-without-host", ask(b"GET /lab/x HTTP/1.0", host=b""), X),
     refused("version-1.0-with-chunks", ask(b"POST /lab/x HTTP/1.0", b"Transfer-Encoding: chunked", body=b"0\r\n\r\n")),
