@@ -130,9 +130,9 @@ class App:
             ]
         self.plane.watch.start()
         parts.lag.start(loop)
-        parts.certificates.start()
         try:
             await self._open_office(admin_sockets)
+            parts.certificates.start()
             parts.patrol.start()
             if self._reloader is not None:
                 self._reloader.start()
