@@ -10,8 +10,6 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-from msgspec import Struct
-
 from config.bases import Frozen
 
 NO_MODEL: Final = "~none"
@@ -90,10 +88,11 @@ class Verdict(Frozen):
         return isinstance(self.status, Status)
 
 
+_LIVE: Final = Kind.LIVE
 SUCCESS: Final = Verdict(Status.SUCCESS, http_status=200)
 
 
-class Outcome(Struct):
+class Outcome:
     """One attempt at one target, judged. Times are in seconds; `at` is Unix time of its end.
 
     `response_time` runs from request sent to last byte, `first_byte` from request sent to the first content event
@@ -101,36 +100,108 @@ class Outcome(Struct):
     `NO_MODEL`; the registry changes it to `OTHER_MODEL` for names beyond its bounds.
     """
 
-    provider: str
-    model: str
-    verdict: Verdict
-    streamed: bool
-    response_time: float
-    first_byte: float | None
-    at: float
-    kind: Kind = Kind.LIVE
-    reasoning: bool = False
-    """Whether reasoning was asked for, which takes its time before the first byte."""
+    __slots__ = (
+        "at",
+        "first_byte",
+        "kind",
+        "model",
+        "provider",
+        "reasoning",
+        "response_time",
+        "streamed",
+        "verdict",
+    )
+
+    def __init__(
+        self,
+        provider: str,
+        model: str,
+        verdict: Verdict,
+        streamed: bool,
+        response_time: float,
+        first_byte: float | None,
+        at: float,
+        kind: Kind = _LIVE,
+        reasoning: bool = False,
+    ) -> None:
+        self.provider = provider
+        self.model = model
+        self.verdict = verdict
+        self.streamed = streamed
+        self.response_time = response_time
+        self.first_byte = first_byte
+        self.at = at
+        self.kind = kind
+        self.reasoning = reasoning
+        """Whether reasoning was asked for, which takes its time before the first byte."""
+
+    def named(self, model: str) -> Outcome:
+        """The same of a model of that name."""
+        return Outcome(
+            self.provider,
+            model,
+            self.verdict,
+            self.streamed,
+            self.response_time,
+            self.first_byte,
+            self.at,
+            self.kind,
+            self.reasoning,
+        )
 
 
-class Answer(Struct):
+class Answer:
     """One exchange as its client saw it, for metrics and the access log. Times in seconds, sizes in bytes.
 
     `status` is the HTTP status sent to the client, 0 when the client left before one was. `result` is the last
     attempt's status or neutral kind, or `rejected` when no attempt was made.
     """
 
-    request_id: str
-    method: str
-    provider: str
-    model: str
-    endpoint: str
-    status: int
-    result: str
-    streamed: bool
-    attempts: int
-    duration: float
-    upstream: float
-    bytes_in: int
-    bytes_out: int
-    at: float
+    __slots__ = (
+        "at",
+        "attempts",
+        "bytes_in",
+        "bytes_out",
+        "duration",
+        "endpoint",
+        "method",
+        "model",
+        "provider",
+        "request_id",
+        "result",
+        "status",
+        "streamed",
+        "upstream",
+    )
+
+    def __init__(
+        self,
+        request_id: str,
+        method: str,
+        provider: str,
+        model: str,
+        endpoint: str,
+        status: int,
+        result: str,
+        streamed: bool,
+        attempts: int,
+        duration: float,
+        upstream: float,
+        bytes_in: int,
+        bytes_out: int,
+        at: float,
+    ) -> None:
+        self.request_id = request_id
+        self.method = method
+        self.provider = provider
+        self.model = model
+        self.endpoint = endpoint
+        self.status = status
+        self.result = result
+        self.streamed = streamed
+        self.attempts = attempts
+        self.duration = duration
+        self.upstream = upstream
+        self.bytes_in = bytes_in
+        self.bytes_out = bytes_out
+        self.at = at

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from breaker.outcome import Outcome
 from breaker.transition import Scope
-from config.bases import ByIdentity, Frozen
+from config.bases import Frozen
 
 if TYPE_CHECKING:
     from breaker.breaker import Breaker
@@ -48,21 +48,32 @@ class Issuer(Protocol):
         """No attempt was made."""
 
 
-class Permit(ByIdentity):
+class Permit:
     """Leave to make one attempt at one target, with the key whose fingerprint is `key`.
 
     `generation` tells which transitions it has seen: a breaker that moved since does not listen to it. `trials` are the
     half-open breakers it is a trial of.
     """
 
-    issuer: Issuer
-    provider: str
-    model: str
-    key: str = ""
-    generation: int = 0
-    trials: tuple[Breaker, ...] = ()
-    out: bool = True
-    """Whether it has still to be given back."""
+    __slots__ = ("generation", "issuer", "key", "model", "out", "provider", "trials")
+
+    def __init__(
+        self,
+        issuer: Issuer,
+        provider: str,
+        model: str,
+        key: str = "",
+        generation: int = 0,
+        trials: tuple[Breaker, ...] = (),
+    ) -> None:
+        self.issuer = issuer
+        self.provider = provider
+        self.model = model
+        self.key = key
+        self.generation = generation
+        self.trials = trials
+        self.out = True
+        """Whether it has still to be given back."""
 
     @property
     def trial(self) -> bool:

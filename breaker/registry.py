@@ -12,8 +12,6 @@ import random as randomness
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final
 
-import msgspec
-
 from breaker.breaker import Breaker
 from breaker.budget import Budget
 from breaker.hearsay import Hearsay
@@ -425,4 +423,4 @@ class Registry(Hearsay):
 
     def _named(self, outcome: Outcome) -> Outcome:
         name = self.name(outcome.provider, outcome.model)
-        return outcome if name == outcome.model else msgspec.structs.replace(outcome, model=name)
+        return outcome if name == outcome.model else outcome.named(name)

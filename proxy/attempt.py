@@ -218,7 +218,7 @@ class Attempt:
                 self.due = min(self._first_due, self._total_due, now + HOLD_TIME)
                 return
             self._open(now)  # what cannot be read is not worth holding
-        elif b"json" not in reply.content_type or (framing.length is not None and framing.length > HOLD_BODY):
+        elif reply.content_type.find(b"json") < 0 or (framing.length is not None and framing.length > HOLD_BODY):
             self._open(now)
         self.first_at = now
         self._let_idle(now)

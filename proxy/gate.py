@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from proxy.inspector import Inspector
 
+_ERROR: Final = b'"error"'
 HOLD_BODY: Final = 64 * 1024
 """Most bytes of an error or JSON answer that are held, and looked at."""
 HOLD_STREAM: Final = 256 * 1024
@@ -53,7 +54,7 @@ class Gate:
 
     def whole(self, data: bytes) -> bool:
         """Open for an answer that came in one piece and can only be good; most are."""
-        if self._held or b'"error"' in data:
+        if self._held or data.find(_ERROR) >= 0:  # to `in` the bytes may be a number, which costs an exception
             return False
         self.shut = False
         return True
@@ -75,4 +76,4 @@ class Gate:
     def _suspicious(self) -> bool:
         """Whether a JSON answer may carry an error in place of a result; a byte test that never misses one."""
         held = self._held
-        return len(held) > 1 or (len(held) == 1 and b'"error"' in held[0])
+        return len(held) > 1 or (len(held) == 1 and held[0].find(_ERROR) >= 0)

@@ -23,18 +23,34 @@ if TYPE_CHECKING:
     from proxy.rewrite import Rewritten
 
 
-class Step(Frozen):
+class Step:
     """One target an exchange tries, with the limits that hold there (seconds).
 
     `key` is the fingerprint of the credential that goes along. `rewritten` is what the request becomes for it, None for
     the target that was asked for.
     """
 
-    provider: Provider
-    model: str
-    timeouts: Timeouts
-    key: str = ""
-    rewritten: Rewritten | None = None
+    __slots__ = (
+        "key",
+        "model",
+        "provider",
+        "rewritten",
+        "timeouts",
+    )
+
+    def __init__(
+        self,
+        provider: Provider,
+        model: str,
+        timeouts: Timeouts,
+        key: str = "",
+        rewritten: Rewritten | None = None,
+    ) -> None:
+        self.provider = provider
+        self.model = model
+        self.timeouts = timeouts
+        self.key = key
+        self.rewritten = rewritten
 
 
 class Candidate(Frozen):

@@ -82,6 +82,7 @@ class DataPlane:
         self.instance = instance
         self.wall = wall
         self.name = instance.encode()
+        self._prefix = f"{instance}-"
         self.watch = Watch(loop)
         limits = config.settings.limits
         self.replay = ReplayMemory(limits.replay_total)
@@ -132,7 +133,7 @@ class DataPlane:
 
     def request_id(self) -> str:
         """A name for one exchange, unlike any other instance's."""
-        return f"{self.instance}-{next(self._numbers):x}"
+        return self._prefix + hex(next(self._numbers))[2:]
 
     def handle(self, request: Request) -> Coroutine[Any, Any, Written]:
         """Serve one request of a client, from here to `ended`."""

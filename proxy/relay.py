@@ -27,7 +27,13 @@ COPY_LIMIT = 16 * 1024
 
 def timing(whole: float, upstream: float) -> bytes:
     """The Server-Timing field: of `whole` seconds, those spent waiting for providers and those spent here."""
-    return b"Server-Timing: detour;dur=%.1f, upstream;dur=%.1f\r\n" % ((whole - upstream) * 1e3, upstream * 1e3)
+    ours, theirs = max(0, int((whole - upstream) * 1e4 + 0.5)), max(0, int(upstream * 1e4 + 0.5))
+    return b"Server-Timing: detour;dur=%d.%d, upstream;dur=%d.%d\r\n" % (
+        ours // 10,
+        ours % 10,
+        theirs // 10,
+        theirs % 10,
+    )
 
 
 class Relay:

@@ -59,10 +59,10 @@ class Upstream(asyncio.BufferedProtocol):
         "_defect",
         "_done",
         "_extra",
-        "_headers",
         "_informational",
         "_keep",
         "_method",
+        "_names",
         "_parser",
         "_paused",
         "_plain",
@@ -71,6 +71,7 @@ class Upstream(asyncio.BufferedProtocol):
         "_told",
         "_tunnel",
         "_upgrade",
+        "_values",
         "blocked",
         "idle_since",
         "pool",
@@ -93,7 +94,8 @@ class Upstream(asyncio.BufferedProtocol):
         self._arrivals: Callable[[float], object] | None = None
         self._paused = False
         self._tunnel = False
-        self._headers: list[tuple[bytes, bytes]] = []
+        self._names: list[bytes] = []
+        self._values: list[bytes] = []
         self._chunks: list[bytes] = []
         self._informational: list[Reply] | None = None
         self._reason = b""
@@ -130,7 +132,8 @@ class Upstream(asyncio.BufferedProtocol):
 
         Only what a clean answer leaves behind is put back: after any other the connection closes.
         """
-        self._headers = []
+        self._names = []
+        self._values = []
         self._reason = b""
         self._reply = None
         self._bare = 0
@@ -324,14 +327,15 @@ class Upstream(asyncio.BufferedProtocol):
     def on_header(self, name: bytes, value: bytes | None) -> None:
         """One field line; those behind the body are trailers, which end here (proxy-rules 8)."""
         if self._reply is None:
-            self._headers.append((name, value or b""))
+            self._names.append(name)
+            self._values.append(value or b"")
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
         parser = self._parser
         status = parser.get_status_code()
         version = "1.1" if self._plain else parser.get_http_version()
-        found = read(self._method, status, self._reason, version == "1.0", self._headers)
+        found = read(self._method, status, self._reason, version == "1.0", self._names, self._values)
         if isinstance(found, str):
             self._defect = found
             raise _DefectError
@@ -361,7 +365,8 @@ class Upstream(asyncio.BufferedProtocol):
     def on_message_complete(self) -> None:
         """The response is whole."""
         if self._reply is None:
-            self._headers = []
+            self._names = []
+            self._values = []
             self._reason = b""
             return
         self._done = True

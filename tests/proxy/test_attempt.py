@@ -119,7 +119,7 @@ class Stage:
 
     def head(self, status: int = 200, kind: bytes = b"text/event-stream", *fields: tuple[bytes, bytes]) -> Stage:
         raw = [(b"Content-Type", kind), *(fields or ((b"Transfer-Encoding", b"chunked"),))]
-        reply = read("POST", status, b"OK", False, raw)
+        reply = read("POST", status, b"OK", False, [name for name, _ in raw], [value for _, value in raw])
         assert isinstance(reply, Reply)
         self.attempt.head(reply)
         return self
@@ -383,7 +383,7 @@ async def test_the_first_end_counts_and_leaving_ends_what_has_not_ended() -> Non
 async def test_early_hints_pass_and_other_interim_answers_do_not() -> None:
     stage = Stage().sent()
     for status in (100, 102, 103):
-        reply = read("POST", status, b"", False, [])
+        reply = read("POST", status, b"", False, [], [])
         assert isinstance(reply, Reply)
         stage.attempt.informational(reply)
     assert stage.client.hints == [103]
