@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from config.hosts import allowed_host, foreign_origin
 from proxy import credentials, headers
@@ -18,7 +18,7 @@ from proxy.errors import Refusal
 from proxy.headers import Scan
 from proxy.paths import Endpoint, find
 from proxy.route import Route, route
-from proxy.wishes import NONE, Wishes, wishes
+from proxy.wishes import NONE, wishes
 
 if TYPE_CHECKING:
     from config.effective import Config
@@ -31,7 +31,7 @@ NOTHING_ASKED: Final = Refusal(204, "", "")
 """The answer to `OPTIONS *`, which asks about a server as a whole: that there is one (RFC 9110 section 9.3.7)."""
 
 
-class Way(Struct):
+class Way:
     """Everything about a request but its body.
 
     `refusal` says why the request must not be forwarded; it comes after what is known of the request all the same, so
@@ -39,15 +39,18 @@ class Way(Struct):
     answer is to be streamed. `key` is the fingerprint of the credential that goes along.
     """
 
-    scan: Scan
-    provider: str = ""
-    route: Route | None = None
-    endpoint: Endpoint | None = None
-    placed: Placement | None = None
-    refusal: Refusal | None = None
-    heads: dict[bool, bytes] = {}
-    key: str = ""
-    wishes: Wishes = NONE
+    __slots__ = ("endpoint", "heads", "key", "placed", "provider", "refusal", "route", "scan", "wishes")
+
+    def __init__(self, scan: Scan) -> None:
+        self.scan = scan
+        self.provider = ""
+        self.route: Route | None = None
+        self.endpoint: Endpoint | None = None
+        self.placed: Placement | None = None
+        self.refusal: Refusal | None = None
+        self.heads: dict[bool, bytes] = {}
+        self.key = ""
+        self.wishes = NONE
 
 
 def find_way(

@@ -13,7 +13,7 @@ from proxy.incoming import Incoming
 from proxy.memory import ReplayMemory
 from tests.proxy.recording import Line
 
-BODY = b"3\r\nabc\r\n00A;x=\"y\"\r\n0123456789\r\n0;z\r\nX: y\r\nZ:\r\n\r\n"
+BODY = b'3\r\nabc\r\n00A;x="y"\r\n0123456789\r\n0;z\r\nX: y\r\nZ:\r\n\r\n'
 
 
 def read(data: bytes, size: int = 0) -> tuple[bytes, int]:
