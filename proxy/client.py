@@ -354,7 +354,8 @@ class ClientConnection:
                 try:
                     written = await self._answer(request)
                 finally:
-                    request.payload.take()
+                    if request.payload.counted:
+                        request.payload.take()
                 if not request.payload.complete and not self._closed:
                     await self._linger(request.payload)
                 if not written.keep_alive or self._last or self._closed:

@@ -49,7 +49,6 @@ class Incoming:
         "_bound",
         "_buffer",
         "_client",
-        "_counted",
         "_filled",
         "_memory",
         "_paused",
@@ -58,6 +57,7 @@ class Incoming:
         "came",
         "chunks",
         "complete",
+        "counted",
         "dropping",
         "failure",
         "left",
@@ -69,12 +69,10 @@ class Incoming:
     ) -> None:
         """`data` came with the head; `left` more bytes are to come, or `chunks` is asked when it is over.
 
-        What is held here until it is taken is counted in `memory`.
+        What is held here until it is taken is counted in `memory`, but for a body that came with its head.
         """
         self._client = client
         self._memory = memory
-        self._counted = len(data)
-        memory.used += self._counted
         self._buffer: bytes | bytearray = data
         self._filled = len(data)
         """Bytes of the buffer that came, and were not taken yet."""
@@ -85,6 +83,9 @@ class Incoming:
         self.chunks = chunks
         self.complete = left == 0 and chunks is None
         """Whether all of it came, be it taken or not."""
+        self.counted = 0 if self.complete else len(data)
+        """Bytes that are counted in `memory`."""
+        memory.used += self.counted
         self.failure: Exception | None = None
         self.dropping = False
         """Whether nobody wants what comes."""
@@ -105,9 +106,9 @@ class Incoming:
         """Where the next read goes: no more than is left of the body."""
         buffer, filled = self._buffer, self._filled
         if isinstance(buffer, bytes) or filled == len(buffer):
-            spare = self._memory.limit - self._memory.used + self._counted
+            spare = self._memory.limit - self._memory.used + self.counted
             size = min(filled + self.left, max(min(self._bound, GROWTH * filled, spare), filled + TRICKLE))
-            self._count(size - self._counted)
+            self._count(size - self.counted)
             grown = bytearray(size)
             grown[:filled] = buffer
             buffer = self._buffer = grown
@@ -131,7 +132,7 @@ class Incoming:
         self._came(size)
 
     def _count(self, size: int) -> None:
-        self._counted += size
+        self.counted += size
         self._memory.used += size
 
     def _came(self, size: int) -> None:
@@ -193,7 +194,8 @@ class Incoming:
             del data[self._filled :]
         self._buffer = b""
         self._filled = 0
-        self._count(-self._counted)
+        if self.counted:
+            self._count(-self.counted)
         return data
 
     async def read(self) -> bytes | bytearray:

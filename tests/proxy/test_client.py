@@ -587,6 +587,27 @@ async def test_a_body_nobody_reads_stops_the_reading_and_is_looked_after(house: 
     assert house.server.stalled == set()
 
 
+@pytest.mark.parametrize("ends", ["leaves", "before its turn", "not read", "breaks", "read"])
+async def test_the_memory_of_bodies_is_given_back(house: House, ends: str) -> None:
+    memory = house.server.memory
+    house.read_body = ends in ("read", "breaks")
+    wire = Wire(house)
+    house.gate.clear()
+    if ends == "breaks":
+        await wire.send(CHUNKED, b"3\r\nabc\r\n")
+    else:
+        wire.connection.data_received(request("POST", body=b"x" * 100_000)[:-1])
+    assert memory.used >= 3
+    if ends == "leaves":
+        await settle()
+    if ends in ("leaves", "before its turn"):
+        await wire.close()
+    house.gate.set()
+    await settle()
+    await wire.send(b"x\r\n" if ends == "breaks" else b"x")
+    assert memory.used == 0
+
+
 async def test_reading_is_held_and_let_go(house: House) -> None:
     wire = Wire(house)
     wire.connection.pause_reading()

@@ -20,8 +20,8 @@ from proxy.credentials import Placement
 from proxy.headers import Pair
 from proxy.rewrite import Rewritten, pins, place, rewrite
 from proxy.way import find_way
+from tests.proxy import test_way as heads
 from tests.proxy.header_fields import pairs
-from tests.proxy.test_way import message
 
 TOKEN = "the-client-token"
 KEYS = {
@@ -78,7 +78,7 @@ def ask(
     path: str, raw: list[Pair], body: bytes = (CHAT % "a").encode(), *, listen: str = LOOPBACK, whole: bool = True
 ) -> Asked:
     named = any(name == b"Host" for name, _ in raw)
-    way = find_way(message(raw if named else [HOST, *raw], "POST", path), "POST", config(listen), b"me")
+    way = find_way(heads.head(raw if named else [HOST, *raw], "POST", path), config(listen), b"me")
     assert way.refusal is None, way.refusal
     assert way.route is not None
     assert way.endpoint is not None

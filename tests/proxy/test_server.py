@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import httptools
 import pytest
+import uvloop
 
 from proxy.server import assert_parser
 from proxy.sockets import hung_up
@@ -110,3 +112,49 @@ async def test_shutting_down_lets_a_handler_end(house: House, port: int) -> None
     assert await asyncio.wait_for(reader.read(), PATIENCE) == OK
     assert house.failures == []
     writer.close()
+
+
+SIZES = (0, 1, 1000, 60_000, 65_536, 66_000, 200_000, 1 << 20, 3_000_001)
+
+
+async def send_bodies(chunked: bool) -> None:
+    """Bodies of all sizes on one connection, one behind the other and in uneven pieces; each must come whole."""
+    house = House()
+    listening = await asyncio.get_running_loop().create_server(house.server, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", listening.sockets[0].getsockname()[1])
+    chance = random.Random(7)
+    bodies = [chance.randbytes(size) for size in SIZES * 2]
+    sent = bytearray()
+    for body in bodies:
+        if chunked:
+            field = "Transfer-Encoding: chunked"
+            pieces = [body[at : at + 99_999] for at in range(0, len(body), 99_999)]
+            body = b"".join(b"%x;x=y\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\nX: y\r\n\r\n"
+        else:
+            field = f"Content-Length: {len(body)}"
+        sent += request("POST", "/x", b"", field) + body
+
+    async def send() -> None:
+        at = 0
+        while at < len(sent):
+            size = chance.choice((1, 7, 1000, 65_536, 300_000, 2_000_000))
+            writer.write(sent[at : at + size])
+            await writer.drain()
+            at += size
+
+    sending = asyncio.create_task(send())
+    async with asyncio.timeout(PATIENCE * 4):
+        assert await reader.readexactly(len(OK) * len(bodies)) == OK * len(bodies)
+        await sending
+    assert [body for _, _, body in house.seen] == bodies
+    assert house.server.memory.used == 0
+    writer.close()
+    listening.close()
+    await house.server.shutdown(0.1)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("make", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_bodies_of_all_sizes_come_whole(make: Callable[[], asyncio.AbstractEventLoop], chunked: bool) -> None:
+    with asyncio.Runner(loop_factory=make) as runner:
+        runner.run(send_bodies(chunked))
