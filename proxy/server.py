@@ -9,6 +9,7 @@ from typing import Final
 import httptools
 
 from proxy.client import ClientConnection
+from proxy.line import Line
 from proxy.memory import ReplayMemory
 from proxy.request import Handler
 
@@ -27,7 +28,7 @@ class Server:
         self.memory = memory
         self._loop = loop
         self.connections: set[ClientConnection] = set()
-        self.stalled: set[ClientConnection] = set()
+        self.stalled: set[Line] = set()
         """Connections from which nothing is read at the moment."""
         self.draining = False
         """Whether answers that begin are the last on their connections."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from proxy.body import IDLE
-from proxy.client import HEAD_TIME
+from proxy.intake import HEAD_TIME
 from tests.e2e.world import PATIENCE, Peer, client
 from tests.hardening.arena import Arena, open_arena
 from tests.hardening.case import JUDGED, ask, get, judged, post

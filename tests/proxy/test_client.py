@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.client import BEHIND, HEAD_TIME, KEEP_ALIVE, LINGER
+from proxy.client import KEEP_ALIVE, LINGER
 from proxy.head import HEAD_BYTES, HEAD_FIELDS, LONGEST_METHOD
 from proxy.incoming import AHEAD
+from proxy.intake import BEHIND, HEAD_TIME
 from proxy.request import CLOSE, BadBodyError
 from tests.proxy.house import OK, House, Wire, request, settle, until
 
@@ -241,14 +242,14 @@ async def test_nonsense_behind_chunks_is_no_request(house: House, behind: bytes)
     assert wire.transport.ending == "closed"
 
 
-@pytest.mark.parametrize(("body", "status"), [(b"x\r\n", 400), (b"0\r\n" + b"X: y\r\n" * 101 + b"\r\n", 431)])
+@pytest.mark.parametrize(("body", "status"), [(b"3\r\nabc\r\nx\r\n", 400), (b"0\r\n" + b"X: y\r\n" * 101 + b"\r\n", 431)])
 async def test_chunks_that_break_in_the_read_of_their_head_are_not_served(
     house: House, body: bytes, status: int
 ) -> None:
     wire = await Wire(house).send(CHUNKED + body + request())
     assert house.requests == []
     assert wire.transport.written.startswith(b"HTTP/1.1 %d " % status)
-    assert wire.transport.ending == "closed"
+    assert (wire.transport.ending, house.server.memory.used) == ("closed", 0)
 
 
 async def test_a_large_chunked_body_that_was_read_slowly_keeps_its_connection(house: House) -> None:

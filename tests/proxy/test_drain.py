@@ -16,6 +16,7 @@ from proxy.connect import Connector
 from proxy.drain import drain
 from proxy.plane import DataPlane
 from proxy.pool import Pools
+from proxy.request import CLOSE
 from proxy.sockets import has_come
 from tests.proxy.house import House, Wire, request, settle
 from tests.proxy.kept import Kept
@@ -145,6 +146,17 @@ async def test_who_has_not_taken_all_of_an_answer_is_waited_for() -> None:
     wire.transport.unsent = 0
     assert house.server.let_go() == 0
     assert wire.transport.ending == "closed"
+
+
+async def test_who_has_not_taken_the_last_answer_of_a_connection_is_waited_for() -> None:
+    house = House()
+    house.written = CLOSE
+    wire = await Wire(house).send(request())
+    wire.transport.unsent = 1
+    assert wire.transport.ending == "closed", "as soon as it is taken"
+    assert house.server.let_go() == 1
+    await wire.close()
+    assert house.server.let_go() == 0
 
 
 async def test_requests_behind_the_first_are_served_before_the_end() -> None:
