@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import secrets
 import signal
 import socket
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import uvloop
@@ -19,7 +21,7 @@ from healthapi.store import StoreError
 from proxy.assembly import Assembly, Prepared, prepare
 from proxy.beside import beside
 from proxy.drain import drain
-from proxy.listeners import CannotStartError, bind, listening, url
+from proxy.listeners import CannotStartError, bind, listen, url
 from proxy.log import set_up
 from proxy.reload import Reloader
 from proxy.server import assert_parser
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from config.effective import Config
     from config.source import Source
     from proxy.office import Office
+    from proxy.tls import Certificates
 
 log = logging.getLogger("detour")
 
@@ -101,33 +104,35 @@ class App:
             loop.add_signal_handler(number, self._signalled)
         if self._reloader is not None:
             loop.add_signal_handler(signal.SIGHUP, self._reloader.ask)
-        proxy_sockets = bind("listen", settings.listen)
-        admin_sockets = bind("admin.listen", settings.admin.listen)
         parts, keeper = self.parts, self.parts.keeper
-        await keeper.start()
-        await parts.keys.sync(keeper)
-        await parts.offers.sync(keeper)
-        try:
-            await self._serve(loop, proxy_sockets, admin_sockets)
-        finally:
-            if keeper.trouble is None:  # else it would only be waited for
-                await parts.keys.sync(keeper)
-            if parts.office is not None:
-                await parts.office.alerts.stop()
-            await keeper.stop(HURRIED if self._signals > 1 else LAST)
+        with contextlib.ExitStack() as bound:
+            proxy_sockets = [bound.enter_context(sock) for sock in bind("listen", settings.listen)]
+            admin_sockets = [bound.enter_context(sock) for sock in bind("admin.listen", settings.admin.listen)]
+            await keeper.start()
+            await parts.keys.sync(keeper)
+            await parts.offers.sync(keeper)
+            try:
+                await self._serve(loop, proxy_sockets, admin_sockets)
+            finally:
+                if keeper.trouble is None:  # else it would only be waited for
+                    await parts.keys.sync(keeper)
+                if parts.office is not None:
+                    await parts.office.alerts.stop()
+                await keeper.stop(HURRIED if self._signals > 1 else LAST)
         log.info("stopped")
         return STOPPED
 
     async def _serve(
         self, loop: asyncio.AbstractEventLoop, proxy_sockets: list[socket.socket], admin_sockets: list[socket.socket]
     ) -> None:
-        parts = self.parts
+        parts, settings = self.parts, self.config.settings
+        listen("listen", settings.listen, proxy_sockets, BACKLOG)
+        listen("admin.listen", settings.admin.listen, admin_sockets, BACKLOG)
         tls = options(parts.certificates.server("tls"))
-        with listening("listen", self.config.settings.listen):
-            servers = [
-                await loop.create_server(self.plane.server, sock=sock, backlog=BACKLOG, **tls)  # type: ignore[arg-type]
-                for sock in proxy_sockets
-            ]
+        servers = [
+            await loop.create_server(self.plane.server, sock=sock, backlog=BACKLOG, **tls)  # type: ignore[arg-type]
+            for sock in proxy_sockets
+        ]
         self.plane.watch.start()
         parts.lag.start(loop)
         try:
@@ -149,12 +154,11 @@ class App:
                 await parts.office.close()
 
     async def _open_office(self, sockets: list[socket.socket]) -> None:
-        """Have the admin port answer, with requests served meanwhile."""
-        parts, admin = self.parts, self.config.settings.admin
-        made, release = await beside(_load)
+        """Have the admin port answer, with requests served meanwhile; who asks already waits for it."""
+        parts = self.parts
+        made, release = await beside(partial(_load, parts.certificates))
         parts.office = made(parts, version=release, listeners=lambda: self._listening, reloads=self.reloads)
-        with listening("admin.listen", admin.listen):
-            await parts.office.listen(sockets, BACKLOG, parts.certificates.server("admin.tls"))
+        await parts.office.listen(sockets, BACKLOG, parts.certificates.server("admin.tls"))
         self._listening = {"proxy": True, "admin": True}
 
     def _build(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -217,10 +221,11 @@ class App:
         plane.pools.close()
 
 
-def _load() -> tuple[type[Office], str]:
-    """What the admin port is made by, and which release this is."""
+def _load(certificates: Certificates) -> tuple[type[Office], str]:
+    """What the admin port is made by, and which release this is; reads the system's authorities besides."""
     from proxy.office import Office
 
+    certificates.client("")
     return Office, version()
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from config.address import Listen
 
 
@@ -49,17 +46,20 @@ def bind(key: str, listen: Listen) -> list[socket.socket]:
     return sockets
 
 
-@contextlib.contextmanager
-def listening(key: str, listen: Listen) -> Iterator[None]:
-    """Begin to listen on sockets that were bound: two processes may bind the same address, and one can listen there.
+def listen(key: str, address: Listen, sockets: list[socket.socket], backlog: int) -> None:
+    """Have connections wait at bound sockets until they are served; `backlog` is how many may.
+
+    Two processes may be bound to the same address, and one can listen there. uvloop does so, too, when it is to serve a
+    socket, but where it cannot it goes on without.
 
     Raises:
         CannotStartError: it is the other one.
     """
-    try:
-        yield
-    except OSError as error:
-        raise _cannot(key, listen, error) from error
+    for sock in sockets:
+        try:
+            sock.listen(backlog)
+        except OSError as error:
+            raise _cannot(key, address, error) from error
 
 
 def _cannot(key: str, listen: Listen, error: OSError) -> CannotStartError:

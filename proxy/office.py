@@ -78,7 +78,7 @@ class Office:
         self.alerts.adopt(config.settings.alerts.rules, channels)
 
     async def listen(self, sockets: list[socket.socket], backlog: int, context: ssl.SSLContext | None) -> None:
-        """Answer on bound sockets until `close`. Raises OSError where somebody else listens there by now."""
+        """Answer on bound sockets until `close`."""
         await self._runner.setup()
         for sock in sockets:
             await web.SockSite(self._runner, sock, backlog=backlog, ssl_context=context).start()

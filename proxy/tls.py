@@ -198,14 +198,16 @@ class Certificates:
             watched.look()
 
     def _of_system(self) -> ssl.SSLContext:
-        """Made by whoever needs it first: to read all public authorities takes 20 ms, which a start has not."""
+        """Made by who needs it first, in any thread: to read all public authorities takes 20 ms, which a start has not.
+
+        Not by the thread that looks at files: a process that ends while that one is at it crashes in OpenSSL.
+        """
         with self._making:
             if self._system is None:
                 self._system = client_context()
             return self._system
 
     def _watch(self) -> None:
-        self._of_system()
         while not self._stopped.wait(PERIOD):
             try:
                 self.look()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
+import socket
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,19 @@ import pytest_asyncio
 from proxy.fake import Conversation, FakeProvider
 from proxy.fake_faults import part
 from tests.e2e.test_commands import command
-from tests.e2e.world import PATIENCE, Detour, client, detour, eventually, lab, post, split
+from tests.e2e.world import (
+    PATIENCE,
+    ROOT,
+    USUAL,
+    Detour,
+    client,
+    detour,
+    environment,
+    eventually,
+    lab,
+    post,
+    split,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -97,6 +112,38 @@ async def test_a_second_sigterm_ends_at_once(fake: FakeProvider, gate: asyncio.E
             assert not rest.endswith(b"0\r\n\r\n")
         await fake.until(lambda: fake.log[-1].aborted)
     assert not gate.is_set()
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+async def test_a_sigterm_before_the_admin_port_is_there_ends_it_well(signals: int) -> None:
+    """Requests are served by then, and code is loaded in a thread."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "proxy.cli", "serve", *USUAL, "--listen", f"127.0.0.1:{port}",
+        cwd=ROOT, env=environment(), stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                with contextlib.suppress(ConnectionRefusedError):
+                    async with client(port) as peer:
+                        await peer.send(b"GET /nobody HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                        assert (await peer.exactly(12)) == b"HTTP/1.1 404"
+                    break
+                await asyncio.sleep(0.001)
+        for _ in range(signals):
+            process.send_signal(signal.SIGTERM)
+            await asyncio.sleep(0.02)
+        _, said = await asyncio.wait_for(process.communicate(), PATIENCE)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0, said
+    assert b"Traceback" not in said
+    assert b"draining" in said
 
 
 async def test_a_drain_that_takes_too_long_ends_visibly(

@@ -159,6 +159,20 @@ async def test_it_flushes_by_itself_and_does_what_is_to_be_done_regularly() -> N
     assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 
 
+async def test_what_it_is_told_of_later_is_done_regularly_too() -> None:
+    one = Sidecar("memory:")
+    done: list[int] = []
+
+    async def chore() -> None:
+        done.append(len(done))
+
+    await one.keeper.start()
+    one.keeper.every(0.01, chore)
+    await eventually(lambda: len(done) > 2)
+    await one.keeper.stop()
+    assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+
 @pytest.mark.parametrize("store", ["memory:", "file"])
 async def test_alone_both_scopes_are_the_same(store: str, tmp_path: Path) -> None:
     async with sidecar(file(tmp_path) if store == "file" else store) as one:

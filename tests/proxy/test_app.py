@@ -8,13 +8,15 @@ import importlib.metadata
 import logging
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from breaker.outcome import SUCCESS, Outcome
 from config.effective import Config
 from config.load import load_text
+from healthapi.keys import KeyLog
 from proxy import app, listeners, server
 from proxy.access import AccessLog
 from proxy.version import version
@@ -24,6 +26,13 @@ KEYS = {"OPENAI_API_KEY": "own-secret"}
 
 def config(text: str = "listen: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0}\n") -> Config:
     return load_text(text, KEYS)
+
+
+def free() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
 
 
 @pytest.fixture
@@ -115,6 +124,65 @@ def test_the_collector_is_kept_out_of_the_way() -> None:
 def test_a_process_that_cannot_listen(taken: int, caplog: pytest.LogCaptureFixture) -> None:
     assert app.run(config(f"listen: 127.0.0.1:{taken}\nadmin: {{listen: 127.0.0.1:0}}\n")) == app.CANNOT_START
     assert f"listen: cannot listen on 127.0.0.1:{taken}" in caplog.text
+
+
+def test_a_process_whose_admin_port_is_taken_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two may be bound to an address, and the other one begins to listen first."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+
+        def sync(self: KeyLog, keeper: Any) -> Any:
+            other.listen()
+            return synced(self, keeper)
+
+        synced = KeyLog.sync
+        monkeypatch.setattr(KeyLog, "sync", sync)
+        assert app.run(config(f"listen: 127.0.0.1:0\nadmin: {{listen: 127.0.0.1:{port}}}\n")) == app.CANNOT_START
+    assert f"admin.listen: cannot listen on 127.0.0.1:{port}" in caplog.text
+    assert "serving" not in [record.getMessage() for record in caplog.records]
+
+
+def test_a_channel_that_cannot_be_used_is_found_out_before_anything_listens(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(app, "bind", lambda *_: pytest.fail("nothing may listen"))
+    text = "alerts: {channels: {ops: {type: sentry, url: 'https://key@sentry.example/no-number'}}}\n"
+    assert app.run(config(text)) == app.CANNOT_START
+    assert "alerts.channels.ops.url: must be a DSN" in caplog.text
+
+
+async def test_requests_are_served_before_the_admin_port_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = app.App(config(f"listen: 127.0.0.1:{free()}\nadmin: {{listen: 127.0.0.1:{free()}}}\n"))
+    settings = made.config.settings
+    asking: list[asyncio.Task[bytes]] = []
+
+    async def asked(host: str, port: int, path: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(b"GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" % path)
+        answer = await reader.read()
+        writer.close()
+        return answer[:13]
+
+    async def beside(work: Callable[[], Any]) -> Any:
+        assert await asked("127.0.0.1", settings.listen.port, b"/nobody") == b"HTTP/1.1 404 "
+        asking.append(asyncio.create_task(asked("127.0.0.1", settings.admin.listen.port, b"/readyz")))
+        await asyncio.sleep(0.05)
+        assert not asking[0].done()
+        made._signalled()  # to stop: it does so when it is up
+        return work()
+
+    monkeypatch.setattr(app, "beside", beside)
+    monkeypatch.setattr(app, "_quiet_collector", lambda: None)
+    async with asyncio.timeout(20):
+        assert await made.serve() == app.STOPPED
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().remove_signal_handler(number)
+    assert await asking[0] == b"HTTP/1.1 503 ", "it drains by then"
+    assert made._listening == {"proxy": False, "admin": True}
 
 
 def test_a_process_without_the_right_parser(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

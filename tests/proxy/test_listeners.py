@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from config.address import Listen
-from proxy.listeners import CannotStartError, bind, url
+from proxy.listeners import CannotStartError, bind, listen, url
 
 
 @pytest.fixture
@@ -52,6 +52,16 @@ def test_a_port_that_is_taken(taken: int, key: str, flag: str) -> None:
     text = str(caught.value)
     assert text.startswith(f"{key}: cannot listen on 127.0.0.1:{taken}: ")
     assert text.endswith(f"(choose another with {flag} or `{key}` in the file)")
+
+
+def test_of_two_that_are_bound_to_an_address_one_listens() -> None:
+    (one,) = bind("listen", Listen("127.0.0.1", 0))
+    address = Listen("127.0.0.1", one.getsockname()[1])
+    (other,) = bind("admin.listen", address)
+    with one, other:
+        listen("listen", address, [one], 10)
+        with pytest.raises(CannotStartError, match=rf"admin\.listen: cannot listen on {address}: .* --admin-listen "):
+            listen("admin.listen", address, [other], 10)
 
 
 def test_a_name_that_is_none() -> None:

@@ -8,6 +8,7 @@ import os
 import shutil
 import ssl
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,24 @@ from proxy import tls
 from proxy.certificates import FileError
 from proxy.tls import Certificates, ServerContext, options, trusted
 from tests.e2e.authority import Authority
+
+
+def test_the_system_s_authorities_are_read_once_and_not_before_somebody_needs_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[ssl.SSLContext] = []
+
+    def context() -> ssl.SSLContext:
+        made.append(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        return made[-1]
+
+    monkeypatch.setattr(tls, "client_context", context)
+    certificates = Certificates(load_text("", {}))
+    assert made == []
+    with ThreadPoolExecutor(4) as threads:
+        found = set(threads.map(lambda _: certificates.client(""), range(8)))
+    assert found == set(made)
+    assert len(made) == 1
 
 
 @pytest.fixture

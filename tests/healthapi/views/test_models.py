@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from breaker.outcome import NO_MODEL, OTHER_MODEL, Kind, Status
 from healthapi.views import model_health_list, unhealthy
-from healthapi.views.models import Filters, ModelHealthList, UnhealthyModels, Wanted
+from healthapi.views.models import Filters, ModelHealthList, Page, UnhealthyModels, Wanted
 from healthapi.views.record import ModelHealth
 from tests.healthapi.samples import NOW, many, outcome, sources, store
 
@@ -42,6 +42,28 @@ def test_pages_put_together_are_the_whole_list(calls: list[tuple[str, int]], lim
         (o.last_called_at for o in whole.models), reverse=True
     )
     assert {page.total for page in pages} == {whole.total} == {len({model for model, _ in calls})}
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 3)), max_size=60),
+    st.integers(1, 9),
+    st.integers(0, 20),
+    st.integers(1, 9),
+)
+def test_a_page_is_the_same_in_however_many_runs_it_is_found(
+    calls: list[tuple[int, int]], limit: int, offset: int, run: int
+) -> None:
+    given_sources = sources(store(*(outcome(model=f"m-{model}", at=NOW + at) for model, at in calls)))
+    records = list(given_sources.store.records())
+    wanted = Wanted(limit=limit, offset=offset)
+    page = Page(given_sources, wanted)
+    for start in range(0, len(records), run):
+        page.look(records[start : start + run])
+    assert page.total == len(records)
+    newest = sorted(records, key=lambda record: record.updated_at, reverse=True)
+    assert list(page.newest()) == newest[: offset + limit]
+    assert names(model_health_list(given_sources, wanted)) == [one.model for one in newest[offset : offset + limit]]
 
 
 def test_filters_count_all_that_match_and_are_told() -> None:
