@@ -242,7 +242,9 @@ async def test_nonsense_behind_chunks_is_no_request(house: House, behind: bytes)
     assert wire.transport.ending == "closed"
 
 
-@pytest.mark.parametrize(("body", "status"), [(b"3\r\nabc\r\nx\r\n", 400), (b"0\r\n" + b"X: y\r\n" * 101 + b"\r\n", 431)])
+@pytest.mark.parametrize(
+    ("body", "status"), [(b"3\r\nabc\r\nx\r\n", 400), (b"0\r\n" + b"X: y\r\n" * 101 + b"\r\n", 431)]
+)
 async def test_chunks_that_break_in_the_read_of_their_head_are_not_served(
     house: House, body: bytes, status: int
 ) -> None:
