@@ -18,7 +18,7 @@ from config.environment import PREFIX, RESERVED
 from healthapi import alertpages, archive_file, events, metrics
 from healthapi.alerts import book, rules, silences
 from healthapi.table import TABLE
-from proxy import body, client, gate, peek, pool, upstream
+from proxy import body, client, gate, head, intake, peek, pool, upstream
 from proxy.cli import build_parser
 from tests.docpages import PAGES, ROOT, anchors, blocks, commands, prose, spans, words
 
@@ -232,8 +232,8 @@ def test_what_it_says_of_an_alert() -> None:
 @pytest.mark.parametrize(
     "row",
     [
-        f"{client.HEAD_BYTES >> 10} KiB, {client.HEAD_FIELDS} headers",
-        f"time for the head | {client.HEAD_TIME:g} s",
+        f"{head.HEAD_BYTES >> 10} KiB, {head.HEAD_FIELDS} headers",
+        f"time for the head | {intake.HEAD_TIME:g} s",
         f"pause within a body | {body.IDLE:g} s",
         f"name of a model | {peek.LONGEST_MODEL} characters",
         f"head of a provider's answer | {upstream.HEAD_LIMIT >> 10} KiB",
