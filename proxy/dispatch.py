@@ -150,8 +150,13 @@ class Dispatch:
         asked, relay, watch, limits = self._asked, self._relay, self._plane.watch, step.timeouts
         peek, wishes = asked.peek, asked.wishes
         due = relay.began_at + (limits.stream_total if peek.stream else limits.total)
-        make = Attempt if wishes.errand is None else functools.partial(Probing, wishes.errand)
-        attempt = self._attempt = make(asked.endpoint, peek, limits, relay, watch, watch.now(), due, step.model)
+        now, model = watch.now(), step.model
+        if wishes.errand is None:
+            attempt = Attempt(asked.endpoint, peek, limits, relay, watch, now, due, model)
+        else:
+            attempt = probing = Probing(asked.endpoint, peek, limits, relay, watch, now, due, model)
+            probing.serve(wishes.errand)
+        self._attempt = attempt
         attempt.guide = guide
         if permit.trials:
             attempt.trial = permit

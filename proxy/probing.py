@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from proxy.attempt import Attempt
 from proxy.evidence import UNREADABLE, lacks
@@ -20,8 +20,10 @@ class Probing(Attempt):
 
     __slots__ = ("_errand",)
 
-    def __init__(self, errand: Errand, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    _errand: Errand
+
+    def serve(self, errand: Errand) -> None:
+        """Keep what comes for `errand`, from now on."""
         self._errand = errand
         errand.answer = bytearray()
 

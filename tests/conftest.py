@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from config.compiled import build
+from tests.interpreted import why
+
 SDKS = ("test_clients_crowd", "test_clients_others", "test_clients_sdks", "test_fake_clients")
 """Files that drive other people's clients, some of which keep connections beyond the loop they were made in."""
 
@@ -26,8 +29,15 @@ LONGEST = (
 """Files whose tests take their time by nature: begun last, they would leave the other workers idle at the end."""
 
 
+ROOT = Path(__file__).parent.parent
+
 REAL = ("e2e", "hardening")
 """Folders of tests that start real processes."""
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Do not even load a file that is for the source alone, where that is not what runs."""
+    return (build() == "compiled" and why(str(collection_path.relative_to(ROOT))) is not None) or None
 
 
 @pytest.hookimpl(trylast=True)
@@ -42,6 +52,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         alike = [file for file in files if (file.parent.name in REAL) is kind]
         turn.update({file: (place + 0.5) / len(alike) for place, file in enumerate(alike)})
     items.sort(key=lambda item: (item.path.stem not in LONGEST, turn[item.path]))
+    if build() == "compiled":
+        for item in items:
+            if reason := why(item.nodeid):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(autouse=True, scope="module")
