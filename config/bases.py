@@ -14,11 +14,3 @@ from msgspec import Struct, field
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 class Frozen(Struct, frozen=True):
     """Cannot be changed; compared and hashed by its fields."""
-
-
-class ByIdentity(Struct, eq=False):
-    """Equal to nothing but itself."""
-
-
-class Untracked(Struct, gc=False):
-    """Never looked at by the garbage collector: for what is made for every request and is part of no cycle."""

@@ -12,7 +12,6 @@ import re
 from typing import Final
 
 import httptools
-from msgspec import Struct
 
 from proxy.headers import Pair, Scan, scan
 
@@ -42,19 +41,31 @@ class TooLargeError(Exception):
     """More bytes or fields than a head may have."""
 
 
-class Head(Struct, gc=False):
+class Head:
     """A request's head. `fields` are its pairs in the order, number and case in which they came.
 
     `path` is the request-target as it came, `scan` what a look at the fields found, `raw` all its bytes.
     """
 
-    method: str
-    path: str
-    version10: bool
-    keep_alive: bool
-    fields: list[Pair]
-    scan: Scan
-    raw: bytes = b""
+    __slots__ = ("fields", "keep_alive", "method", "path", "raw", "scan", "version10")
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        version10: bool,
+        keep_alive: bool,
+        fields: list[Pair],
+        scan: Scan,
+        raw: bytes = b"",
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.version10 = version10
+        self.keep_alive = keep_alive
+        self.fields = fields
+        self.scan = scan
+        self.raw = raw
 
 
 class HeadReader:
