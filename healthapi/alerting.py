@@ -22,7 +22,7 @@ class Alerting(Struct, frozen=True):
     health: float | None = None
 
 
-NONE: Final = Alerting({}, {})
+NONE: Final[Alerting] = Alerting({}, {})
 
 
 def alerting(desk: Desk | None) -> Alerting:

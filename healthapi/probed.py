@@ -23,7 +23,7 @@ class Probed(Struct, frozen=True):
     spend: SpendReport | None
 
 
-NOTHING: Final = Probed({}, {}, None)
+NOTHING: Final[Probed] = Probed({}, {}, None)
 
 
 def probed(probing: Probing | None) -> Probed:

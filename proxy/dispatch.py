@@ -102,6 +102,7 @@ class Dispatch:
         self._relay.label = self._label(step)
         self._relay.spent = self.upstream_time
         attempt = self._begin(step, permit, guide)
+        failed: BaseException | None = None
         try:
             connection = self._idle(step) or await self._connect(step, attempt)
             if connection is not None:
@@ -112,21 +113,28 @@ class Dispatch:
             if attempt.failure is not None:
                 raise attempt.failure
             verdict = self._settle(step, attempt, permit)
-        except RefusedError:
+        except RefusedError as error:
             self.attempts -= 1
             self._relay.label = self._label(step)
-            raise
-        except BaseException:
+            failed = error
+        except BaseException as error:
             last = self._attempt or attempt
             last.cancel()
             if permit.out:
                 self._settle(step, last, permit)
-            raise
+            failed = error
         finally:
-            if self._upload is not None:
-                await self._stop_upload(self._upload)
             if permit.out:
                 permit.cancel()
+        if self._upload is not None:
+            await self._stop_upload(
+                self._upload
+            )  # not in a `finally`: compiled, that loses the error
+        if failed is not None:
+            try:
+                raise failed
+            finally:
+                failed = None  # the frame is in its traceback
         if self._relay.ended and attempt.upgrade_rest is None:
             return None
         return await self._give(step, attempt, verdict)

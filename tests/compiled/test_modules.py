@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import importlib
+import textwrap
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from typing import Any
 
+import pytest
 from msgspec import Struct, inspect
 
 from tests.compiled.shipped import MODULES, PACKAGES, ROOT, name
@@ -39,6 +41,7 @@ HOT = (
 )
 """Where most of a request's and of an event's instructions are."""
 
+TIMEOUT = "async with asyncio.timeout("
 DECODERS = {"Decoder", "decode", "convert", "from_builtins"}
 FILES = sorted(path.relative_to(ROOT).as_posix() for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
@@ -98,6 +101,44 @@ def test_no_other_module_makes_a_class_of_a_compiled_one() -> None:
                     if not issubclass(made, Struct) and not getattr(made, "_is_protocol", False):
                         found.append(f"{file}: {node.name}({base})")
     assert found == []
+
+
+def waits(source: str) -> list[int]:
+    """Lines in which something is awaited while an error is handled.
+
+    What is being handled is the thread's in compiled code, not the coroutine's: others change it meanwhile, and it is
+    lost or raised where it is nobody's. `asyncio.timeout` never waits as it is left.
+    """
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        handling: list[ast.AST] = []
+        if isinstance(node, ast.Try):
+            handling = [*node.handlers, *node.finalbody]
+        elif isinstance(node, ast.AsyncFor | ast.AsyncWith) and not ast.unparse(node).startswith(TIMEOUT):
+            found.append(node.lineno)
+        inner = (one for part in handling for one in ast.walk(part))
+        found += [one.lineno for one in inner if isinstance(one, ast.Await | ast.Yield | ast.YieldFrom)]
+    return sorted(found)
+
+
+def test_nothing_is_awaited_while_an_error_is_handled() -> None:
+    found = {file: waits((ROOT / file).read_text(encoding="utf-8")) for file in MODULES}
+    assert {file: lines for file, lines in found.items() if lines} == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "lines"),
+    [
+        ("try:\n    await a()\nexcept A:\n    b()\nfinally:\n    c()", []),
+        ("try:\n    a()\nfinally:\n    if b:\n        await c()", [5]),
+        ("try:\n    a()\nexcept A:\n    x = await c()", [4]),
+        ("async with a:\n    await b()", [1]),
+        ("async with asyncio.timeout(1):\n    await b()", []),
+        ("async for a in b:\n    c()", [1]),
+    ],
+)
+def test_a_wait_is_seen(source: str, lines: list[int]) -> None:
+    assert waits(f"async def f():\n{textwrap.indent(source, '    ')}") == [line + 1 for line in lines]
 
 
 def test_arguments_are_not_handed_on_to_a_base_unnamed() -> None:
