@@ -127,9 +127,7 @@ class Dispatch:
             if permit.out:
                 permit.cancel()
         if self._upload is not None:
-            await self._stop_upload(
-                self._upload
-            )  # not in a `finally`: compiled, that loses the error
+            await self._stop_upload(self._upload)  # not in a `finally`: compiled, that loses the error
         if failed is not None:
             try:
                 raise failed

@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 LATER = {
-    "aiosmtplib", "csv", "difflib", "healthapi.alerts.desk", "healthapi.app", "healthapi.exposition",
-    "healthapi.fleet.fleet", "healthapi.slabook", "healthapi.table", "healthapi.views",
+    "aiohttp", "aiosmtplib", "csv", "difflib", "healthapi.alerts.desk", "healthapi.app", "healthapi.exposition",
+    "healthapi.fleet.fleet", "healthapi.slabook", "healthapi.table", "healthapi.views", "http.client",
     "importlib.metadata", "importlib.resources", "prometheus_client", "redis", "sentry_sdk", "shtab", "smtplib", "yaml",
     "zipfile",
 }  # fmt: skip
