@@ -37,7 +37,19 @@ class BodyTooLargeError(Exception):
 class Body:
     """One request's body, read at most once from the client."""
 
-    __slots__ = ("_expects", "_incoming", "_memory", "_request", "_watch", "complete", "data", "due", "limit", "size")
+    __slots__ = (
+        "_expects",
+        "_incoming",
+        "_kept",
+        "_memory",
+        "_request",
+        "_watch",
+        "complete",
+        "data",
+        "due",
+        "limit",
+        "size",
+    )
 
     def __init__(self, request: Request, memory: ReplayMemory, watch: Watch, *, expects: bool, limit: int) -> None:
         """`limit` is the most bytes the body may have in all, 0 for any number."""
@@ -50,6 +62,7 @@ class Body:
         self.data: bytes | bytearray = b""
         self.size = 0
         self.complete = False
+        self._kept = False
         self.due = float("inf")
 
     @property
@@ -59,18 +72,20 @@ class Body:
 
     @property
     def whole(self) -> bool:
-        """Whether all of it is in memory."""
-        return self.complete and len(self.data) == self.size
+        """Whether all of it is in memory, and it may be kept for another attempt."""
+        return self.complete and self._kept and len(self.data) == self.size
 
-    def take(self) -> None:
-        """Take a body that has come whole already. Raises BodyTooLargeError."""
+    def take(self, most: int) -> None:
+        """Take a body that has come whole already; kept if it has `most` bytes at most. Raises BodyTooLargeError."""
         data = self.data = self._incoming.take()
-        self._memory.used += len(data)
+        size = len(data)
+        self._memory.used += size
         self.complete = True
-        self._took(len(data))
+        self._kept = size <= most
+        self._took(size)
 
     async def collect(self, most: int) -> None:
-        """Read until the body is complete, or as much as it may have of the memory, `most` bytes at most, is there.
+        """Read until the body is complete, or as much of it is there as may be kept: `most` bytes at most.
 
         Raises:
             BodyTimeoutError, BodyTooLargeError, BadBodyError: as named.
@@ -84,6 +99,7 @@ class Body:
         finally:
             self.data = incoming.take()
             self._memory.used += len(self.data)
+        self._kept = len(self.data) <= most
         self._took(len(self.data))
 
     async def stream(self, connection: Upstream, *, chunked: bool, drained: asyncio.Event) -> None:

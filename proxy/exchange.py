@@ -77,10 +77,11 @@ class Exchange:
         try:
             way, length = self._find_way()
             asked = self._asked = self._ask(way, length)
+            most = self._plane.replay.most(self._config.settings.limits.replay)
             if self._request.payload.complete:
-                asked.body.take()
+                asked.body.take(most)
             elif asked.body.judged:
-                await asked.body.collect(self._config.settings.limits.replay)
+                await asked.body.collect(most)
             asked.look()
             if asked.wishes.errand is not None:
                 asked.wishes.errand.tell(asked)

@@ -17,6 +17,10 @@ class ReplayMemory:
         self.limit = limit
         self.used = 0
 
+    def most(self, wanted: int) -> int:
+        """How many bytes of a body may be kept where so many are wanted, if there is room; `READ_AHEAD` always may."""
+        return max(wanted, READ_AHEAD)
+
     def full(self, held: int) -> bool:
         """Whether a body of which `held` bytes are buffered may have no more."""
         return self.used > self.limit and held >= READ_AHEAD

@@ -17,7 +17,7 @@ from proxy.mask import mask
 if TYPE_CHECKING:
     from config.effective import Config
 
-_ABSOLUTE: Final = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
+_ABSOLUTE: Final = re.compile(r"https?://(?![/?])[^/?#]*", re.IGNORECASE)
 _FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f#]")
 SHOWN: Final = 64
 """Characters of an unknown provider's name that an answer repeats."""

@@ -20,7 +20,7 @@ MOMENT = Place(script="once@fault=rate-limit@retry=0.5", like="ok", message=r"42
 
 REPLAY = 64 * 1024
 LARGE = b'{"model": "@model@", "messages": [{"role": "user", "content": "' + b"x" * 2 * REPLAY + b'"}]}'
-FITTING = LARGE.replace(b"x" * REPLAY, b"x", 1)
+FITTING = LARGE.replace(b"x" * 2 * REPLAY, b"x" * (REPLAY - 200))
 TOKEN = "client-token"
 PROOF = (b"X-Detour-Token: " + TOKEN.encode(),)
 

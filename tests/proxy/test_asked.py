@@ -44,7 +44,7 @@ async def test_replayable(endpoint: Endpoint, background: bool, whole: bool, aga
     asker = Asker()
     watch = Watch(asyncio.get_running_loop())
     body = Body(asker, ReplayMemory(9), watch, expects=False, limit=0)  # type: ignore[arg-type]
-    body.take()
+    body.take(9)
     body.complete = whole
     seen = msgspec.structs.replace(peek(endpoint, "/v1/x", b"", b"{}"), background=background)
     asked = Asked("POST", found, endpoint, Placement(b"/v1/x"), scan([]), {}, 2, body, config, seen)

@@ -58,13 +58,14 @@ def test_when_the_memory_is_full(used: int, held: int, full: bool) -> None:
     memory = ReplayMemory(100)
     memory.used = used
     assert memory.full(held) is full
+    assert (memory.most(1), memory.most(READ_AHEAD + 1)) == (READ_AHEAD, READ_AHEAD + 1)
 
 
 async def test_a_body_that_has_come_already() -> None:
     asker = Asker()
     asker.feed(b"hello")
     body = asker.body(limit=5)
-    body.take()
+    body.take(100)
     assert (body.data, body.size, body.complete, body.whole, body.judged) == (b"hello", 5, True, True, True)
     assert asker.memory.used == 5
     body.release()
@@ -73,12 +74,25 @@ async def test_a_body_that_has_come_already() -> None:
     assert asker.memory.used == 0
 
 
+@pytest.mark.parametrize(("most", "whole"), [(5, True), (4, False), (0, False)])
+@pytest.mark.parametrize("early", [True, False])
+async def test_a_body_that_may_not_be_kept_is_not_whole(most: int, whole: bool, early: bool) -> None:
+    """It may have come whole all the same, faster than anybody asked for it."""
+    asker = Asker(b"hello", end=True)
+    body = asker.body()
+    if early:
+        body.take(most)
+    else:
+        await body.collect(most)
+    assert (body.data, body.complete, body.whole) == (b"hello", True, whole)
+
+
 async def test_a_body_that_has_come_and_is_too_large() -> None:
     asker = Asker()
     asker.feed(b"hello!")
     body = asker.body(limit=5)
     with pytest.raises(BodyTooLargeError, match="more than 5 bytes") as caught:
-        body.take()
+        body.take(100)
     assert caught.value.limit == 5
     body.release()
     assert asker.memory.used == 0
