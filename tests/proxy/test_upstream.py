@@ -81,6 +81,10 @@ class Sink:
         self.told_writable += 1
 
 
+def plain(reply: Reply) -> tuple[object, ...]:
+    return tuple(getattr(reply, name) for name in Reply.__slots__)
+
+
 class Case:
     """A connection with one request on it."""
 
@@ -107,8 +111,8 @@ class Case:
     def facts(self) -> dict[str, Any]:
         sink = self.sink
         return {
-            "replies": sink.replies,
-            "hints": sink.hints,
+            "replies": [plain(reply) for reply in sink.replies],
+            "hints": [plain(reply) for reply in sink.hints],
             "data": sink.data,
             "done": sink.done,
             "rest": sink.rest,
