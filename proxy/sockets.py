@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import Final
 
 BUFFERED: Final = 64 * 1024
-"""Bytes that may wait in a transport, each way, before its producer is told to stop."""
+"""Bytes that may wait in a transport over TLS, each way, before its producer is told to stop."""
+WRITTEN: Final = 8 * 1024
+"""The same of a plain one: what is left of a read of 64 KiB stops its producer, so that no second one waits behind it."""
 
 
 def hung_up(sock: socket.socket | None) -> bool:
@@ -62,8 +64,10 @@ def reset(transport: asyncio.Transport) -> None:
 
 
 def bounded(transport: asyncio.BaseTransport) -> None:
-    """Bound what waits in a TLS transport as plain ones are bounded; uvloop's own limits are 512 KiB and 256 KiB."""
-    if transport.get_extra_info("ssl_object") is not None:
+    """Bound what waits in a transport; uvloop's own limits are 64 KiB, over TLS 512 KiB and 256 KiB."""
+    if transport.get_extra_info("ssl_object") is None:
+        transport.set_write_buffer_limits(high=WRITTEN)  # type: ignore[attr-defined]
+    else:
         transport.set_write_buffer_limits(high=BUFFERED)  # type: ignore[attr-defined]
         transport.set_read_buffer_limits(high=BUFFERED)  # type: ignore[attr-defined]
 

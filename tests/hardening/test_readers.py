@@ -14,8 +14,7 @@ from tests.hardening.flood import MIB, PIECE, Flood, Memory, Spring, narrow
 
 READERS = 200
 SECONDS = 4
-MOST = READERS * 2 * 64 * 1024 + 10 * MIB
-"""A buffer each way for everyone, and what a process that has just begun takes from the system in any case."""
+MOST = 25 * MIB
 SIZE = 100 * MIB
 
 EVENT = b'data: {"id":"1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"%b"}}]}\n\n' % (
