@@ -113,10 +113,10 @@ class Dispatch:
             if attempt.failure is not None:
                 raise attempt.failure
             verdict = self._settle(step, attempt, permit)
-        except RefusedError as error:
+        except RefusedError as refused:
             self.attempts -= 1
             self._relay.label = self._label(step)
-            failed = error
+            failed = refused
         except BaseException as error:
             last = self._attempt or attempt
             last.cancel()
@@ -126,8 +126,9 @@ class Dispatch:
         finally:
             if permit.out:
                 permit.cancel()
+        # Not in the `finally`: compiled, what is awaited there loses the error.
         if self._upload is not None:
-            await self._stop_upload(self._upload)  # not in a `finally`: compiled, that loses the error
+            await self._stop_upload(self._upload)
         if failed is not None:
             try:
                 raise failed
@@ -193,13 +194,13 @@ class Dispatch:
         try:
             limit = attempt.time_to_connect(self._plane.watch.now())
             return await pool.connect(limit, limits.connections, limits.pool_wait)
-        except ConnectTimeoutError as error:
-            attempt.not_connected(self._plane.watch.now(), error.way)
+        except ConnectTimeoutError as late:
+            attempt.not_connected(self._plane.watch.now(), late.way)
         except UnreachableError as error:
             attempt.end(Ending.UNREACHABLE, str(error))
-        except PoolWaitError as error:
-            refusal = Refusal(503, "overloaded_error", f"{step.provider.name}: {error}", (("Retry-After", "1"),))
-            raise RefusedError(refusal) from error
+        except PoolWaitError as full:
+            refusal = Refusal(503, "overloaded_error", f"{step.provider.name}: {full}", (("Retry-After", "1"),))
+            raise RefusedError(refusal) from full
         return None
 
     def _write(self, step: Step, attempt: Attempt, connection: Upstream) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 BUFFERED: Final = 64 * 1024
 """Bytes that may wait in a transport over TLS, each way, before its producer is told to stop."""
 WRITTEN: Final = 8 * 1024
-"""The same of a plain one: what is left of a read of 64 KiB stops its producer, so that no second one waits behind it."""
+"""The same of a plain one: what is left of a read of 64 KiB stops its producer, so that no second waits behind it."""
 
 
 def hung_up(sock: socket.socket | None) -> bool:

@@ -141,6 +141,17 @@ def test_a_wait_is_seen(source: str, lines: list[int]) -> None:
     assert waits(f"async def f():\n{textwrap.indent(source, '    ')}") == [line + 1 for line in lines]
 
 
+def test_errors_of_two_kinds_have_two_names() -> None:
+    """In a coroutine a name is of one type, that of the first handler: another error is refused."""
+    found = []
+    for file in MODULES:
+        for node in ast.walk(tree(file)):
+            if isinstance(node, ast.AsyncFunctionDef):
+                names = [one.name for one in ast.walk(node) if isinstance(one, ast.ExceptHandler) and one.name]
+                found += [f"{file}:{node.lineno}: {name}" for name in set(names) if names.count(name) > 1]
+    assert found == []
+
+
 def test_arguments_are_not_handed_on_to_a_base_unnamed() -> None:
     """What `super().method(*arguments)` passes on arrives as one tuple."""
     found = [
