@@ -58,6 +58,7 @@ else
 test: setup
 	@requirements/system curl redis-server prometheus
 	@requirements/find-helm >/dev/null
+	@$(MAKE) --no-print-directory compiled || echo 'what ships is not tested: it cannot be compiled here' >&2
 	$(PYTHON_BIN) -m coverage erase
 	PYTHONHASHSEED=$(SEED) $(PYTHON_BIN) -m pytest -q -n $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder --timeout 60 --cov --cov-report term
 	$(PYTHON_BIN) -m coverage report --include '$(EXACT)' --fail-under 100

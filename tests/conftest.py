@@ -25,6 +25,8 @@ LONGEST = (
     "test_store_kill",
     "test_drain",
     "test_slow",
+    "test_shipped_units",
+    "test_shipped_processes",
 )
 """Files whose tests take their time by nature: begun last, they would leave the other workers idle at the end."""
 
