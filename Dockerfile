@@ -29,7 +29,7 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
        done
 COPY . .
 # Its hot path is compiled; the compiler stays behind in this stage.
-RUN DETOUR_COMPILE=1 python3 -m pip --python /opt/build wheel --no-deps --no-index --no-build-isolation -w /wheel . \
+RUN HATCH_BUILD_HOOK_ENABLE_CUSTOM=1 python3 -m pip --python /opt/build wheel --no-deps --no-index --no-build-isolation -w /wheel . \
     && python3 -m pip --python /opt/detour install --no-compile --no-deps --no-index /wheel/*.whl \
     && image/gather /opt/detour /rootfs \
     && mkdir /volume

@@ -119,7 +119,7 @@ $(VENV)/.compiler: requirements/compile.txt | $(VENV)/.runtime
 $(VENV)/.compiled: pyproject.toml hatch_build.py $(SOURCES) | $(VENV)/.compiler
 	@requirements/find-compiler $(PYTHON_BIN) >/dev/null
 	rm -rf build/wheel $(VENV)/compiled
-	DETOUR_COMPILE=1 $(PIP) wheel --no-deps --no-index --no-build-isolation --wheel-dir build/wheel .
+	HATCH_BUILD_HOOK_ENABLE_CUSTOM=1 $(PIP) wheel --no-deps --no-index --no-build-isolation --wheel-dir build/wheel .
 	$(PYTHON_BIN) -m venv --without-pip $(VENV)/compiled
 	@$(PYTHON_BIN) -c 'import os, sysconfig; print(sysconfig.get_path("purelib"), os.getcwd(), sep="\n")' \
 	    > "$$($(VENV)/compiled/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/beside.pth"

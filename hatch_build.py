@@ -1,4 +1,4 @@
-"""Compiles the hot modules into the wheel where DETOUR_COMPILE=1 is set; without it a wheel is Python alone.
+"""Compiles the hot modules into the wheel where HATCH_BUILD_HOOK_ENABLE_CUSTOM=1 is set; else it is Python alone.
 
 The modules are listed in pyproject.toml. They are in the wheel as source too: tracebacks show it, and of two Python
 takes the compiled one. It takes a C compiler and Python's headers, and mypyc knows types from what Detour runs with.
@@ -17,26 +17,22 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 class Compiling(BuildHookInterface[Any]):
     """Puts extension modules beside the Python files they are made of."""
 
-    asked = os.environ.get("DETOUR_COMPILE") == "1"
-
     def dependencies(self) -> list[str]:
         """What an isolated build has to install."""
-        return [*self.config["compile-requires"], *self.metadata.core.dependencies] if self.asked else []
+        return [*self.config["compile-requires"], *self.metadata.core.dependencies]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and have the wheel say for which Python and machine it is."""
-        if version != "standard" or not self.asked:
-            return
         self._folder = TemporaryDirectory()
-        libraries = compiled(Path(self.root), self.config["modules"], Path(self._folder.name))
-        build_data["force_include"].update({str(path): place for place, path in libraries.items()})
-        build_data["pure_python"] = False
-        build_data["infer_tag"] = True
+        if version == "standard":
+            libraries = compiled(Path(self.root), self.config["modules"], Path(self._folder.name))
+            build_data["force_include"].update({str(path): place for place, path in libraries.items()})
+            build_data["pure_python"] = False
+            build_data["infer_tag"] = True
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Remove what was compiled: it is in the wheel now."""
-        if version == "standard" and self.asked:
-            self._folder.cleanup()
+        self._folder.cleanup()
 
 
 def compiled(root: Path, modules: list[str], folder: Path) -> dict[str, Path]:
