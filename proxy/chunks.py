@@ -14,7 +14,9 @@ from proxy.head import HEAD_BYTES, HEAD_FIELDS, MalformedError, TooLargeError
 if TYPE_CHECKING:
     from proxy.incoming import Incoming
 
-_SIZE: Final = re.compile(rb"(?=[0-9A-Fa-f])0*([1-9A-Fa-f][0-9A-Fa-f]{0,15})?(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")
+_TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
+_EXTENSION: Final = rb";" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb'|"[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]*+"))?'
+_SIZE: Final = re.compile(rb"(?=[0-9A-Fa-f])0*([1-9A-Fa-f][0-9A-Fa-f]{0,15})?(?:" + _EXTENSION + rb")*+\r\n")
 _SIZE_BEGUN: Final = re.compile(rb"(?=[0-9A-Fa-f])0*(?:[1-9A-Fa-f][0-9A-Fa-f]{0,15})?(?:;.*)?\r?", re.DOTALL)
 _SHORT: Final = 64
 """Bytes of a begun line up to which it is looked at before it is whole."""

@@ -54,4 +54,5 @@ def test_the_words_of_the_api() -> None:
 
 
 def test_an_answer_holds_numbers_and_names_only() -> None:
-    assert not {"body", "prompt", "headers", "credential"} & set(Answer.__slots__)
+    assert not {"body", "prompt", "headers", "credential"} & set(vars(Answer))
+    assert "request_id" in vars(Answer)

@@ -14,13 +14,14 @@ def test_breakers() -> None:
 
 
 def test_health() -> None:
-    names = ("archive", "exposition", "keeper", "memory", "metrics", "recorder", "series", "table")
+    names = ("archive", "cell", "delta", "exposition", "keeper", "memory", "metrics", "recorder")
     suite(*(f"tests/healthapi/test_{name}.py" for name in names))
 
 
 def test_data_plane() -> None:
-    names = ("attempt_wire", "client", "errors", "exchange", "gate", "growth", "headers", "inspector", "peek", "plan",
-             "pool", "prober", "readers", "relay", "reply", "sse", "steady", "upstream", "verdict", "way")  # fmt: skip
+    names = ("chunks", "client", "errors", "exchange", "gate", "growth", "head", "headers", "incoming", "inspector",
+             "peek", "plan", "pool", "prober", "readers", "reply", "sse", "steady", "upstream", "verdict",
+             "way")  # fmt: skip
     suite(*(f"tests/proxy/test_{name}.py" for name in names))
 
 

@@ -20,6 +20,11 @@ class Transport(asyncio.Transport):
         """Bytes that its peer has not taken yet."""
         self.ending = ""
         """`closed` or `aborted` once it was; the first counts."""
+        self.most = 64 * 1024
+        """Bytes that may wait in it."""
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self.most = high or 0
 
     @property
     def written(self) -> bytes:

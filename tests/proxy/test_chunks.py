@@ -36,6 +36,8 @@ def test_a_body_is_the_same_however_it_comes(size: int) -> None:
 
 
 BROKEN = {
+    "blank in an extension": b"0;x 0\r\n\r\n",
+    "extension without a name": b"0;\r\n\r\n",
     "no size": b"\r\n",
     "no digit": b"g\r\n",
     "prefix": b"0x3\r\nabc\r\n",

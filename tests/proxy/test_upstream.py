@@ -82,7 +82,8 @@ class Sink:
 
 
 def plain(reply: Reply) -> tuple[object, ...]:
-    return tuple(getattr(reply, name) for name in Reply.__slots__)
+    head = (reply.status, reply.reason, reply.block, reply.framing)
+    return (*head, reply.content_type, reply.encoding, reply.upgrade)
 
 
 class Case:
