@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 LEASE_MARGIN: Final = 5.0
 """Seconds that a trial's lease is longer than its exchange can last."""
+GRAIN: Final = 0.001
+"""Seconds between two times of the loop's clock: what ends at one, by a sum that is rounded, is over at the next."""
 
 Way = tuple[Step, Permit]
 """A target and the leave to call it."""
@@ -160,7 +162,7 @@ class Journey:
         now = plane.watch.now()
         left = self._held_off(step, now)
         if left is not None and left <= self._asked.config.settings.retries.max_wait and self._fits(now, left):
-            await asyncio.sleep(left)
+            await asyncio.sleep(left + GRAIN)
             now = plane.watch.now()
         found = self._enter(step, now)
         if not isinstance(found, Rejection):
@@ -239,7 +241,7 @@ class Journey:
             return None
         if not self._fits(now, left) or not self._spend(now):
             return None
-        return await self._after(left, step)
+        return await self._after(left + GRAIN, step)
 
     async def _after(self, seconds: float, step: Step) -> Way | None:
         await asyncio.sleep(seconds)
