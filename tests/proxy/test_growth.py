@@ -99,7 +99,8 @@ async def test_a_hundred_configurations_leave_nothing_behind(tmp_path: Path) -> 
     (*before, less), (*after, more) = seen
     await made.patrol.stop()
     made.certificates.stop()
-    assert before == after
+    # A thread that reads certificates may be at work, or at rest, at either moment.
+    assert all(last <= first + FEW for first, last in zip(before, after, strict=True)), (before, after)
     grown = {kind: (less[kind], count) for kind, count in more.items() if count > less[kind] + FEW}
     assert grown == {}
     assert {one.provider for one in made.registry.breakers()} <= made.config.providers.keys() | {"lab0", "lab1", "lab2"}
