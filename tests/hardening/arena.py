@@ -61,6 +61,12 @@ class Recorder:
     def url(self) -> str:
         return f"http://{self.authority.decode()}"
 
+    async def settled(self) -> None:
+        """Wait until every request that was begun is whole or has ended with its connection."""
+        async with asyncio.timeout(PATIENCE):
+            while any(line.unfinished for line in self.lines):  # noqa: ASYNC110 - connections add to it
+                await asyncio.sleep(0.001)
+
     def answer(self, seen: Seen, line: Line) -> tuple[bytes | None, ...]:
         """What is sent for a request that came on `line`."""
         if not _canary(seen):
@@ -81,6 +87,11 @@ class Line(asyncio.Protocol):
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self._buffer = bytearray()
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a request has come in part."""
+        return bool(self._buffer)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]

@@ -55,6 +55,7 @@ async def test_a_connection_stays_behind_an_upgrade_that_nobody_knows(arena: Are
 
 async def judge(arena: Arena, case: Case, size: int = 0) -> None:
     upstream = arena.upstream
+    await upstream.settled()
     before, begun = len(upstream.seen), len(upstream.begun)
     raw = await arena.says(case.raw, size=size)
     found = [reply for reply in replies(raw, [method for method, _, _ in case.seen]) if reply.status >= 200]
