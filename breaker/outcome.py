@@ -8,9 +8,8 @@ this file speaks in these words and nothing else.
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 from typing import Final
-
-from config.bases import Frozen
 
 NO_MODEL: Final = "~none"
 """Model name of requests that carry none (`GET /models`, files); never shown in model lists."""
@@ -67,7 +66,8 @@ class Kind(enum.StrEnum):
     PROBE = "probe"
 
 
-class Verdict(Frozen):
+@dataclass(frozen=True)
+class Verdict:
     """What one attempt was found to be.
 
     `message` is one line of at most `MESSAGE_LIMIT` characters with credentials masked, empty for a success.

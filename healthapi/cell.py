@@ -7,9 +7,8 @@ of `breaker.latency`, so that cells of different minutes, sidecars and stores me
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
-
-from msgspec import Struct
 
 from breaker.latency import SIZE, Latencies
 from breaker.outcome import Status
@@ -27,7 +26,8 @@ Sparse = dict[int, int]
 """Bucket of `breaker.latency.BOUNDS` to how many latencies it holds."""
 
 
-class Cell(Struct):
+@dataclass
+class Cell:
     """What was counted. `counts` follows `STATUSES`; `blamed` are the failures blamed on the target or its provider.
 
     `seconds` is the sum of all response times, failures at their elapsed time.

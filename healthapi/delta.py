@@ -6,9 +6,8 @@ Outcomes are counted here first, on the way of every request; everything else is
 from __future__ import annotations
 
 from bisect import bisect_left
+from dataclasses import dataclass, replace
 from typing import Final
-
-from msgspec.structs import replace
 
 from breaker.latency import BOUNDS
 from breaker.outcome import MESSAGE_LIMIT, Blame, Kind, Outcome
@@ -19,6 +18,7 @@ HEALTH: Final = frozenset({Blame.TARGET, Blame.PROVIDER})
 """Whose failures say something about a target's health."""
 
 
+@dataclass
 class Delta(Cell):
     """Counted attempts of one target and kind that ended within one minute (`minute`, in Unix minutes), in order.
 

@@ -7,6 +7,7 @@ the data plane knows the word; a word that it does not know means nothing, so no
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, structs
@@ -53,7 +54,7 @@ class Errand(Struct, eq=False):
 
     def tell(self, asked: Asked) -> None:
         """Say what the request is for, which a free question does not show."""
-        asked.peek = structs.replace(asked.peek, model=self.model)
+        asked.peek = replace(asked.peek, model=self.model)
         if self.asks is not Asks.GENERATION:
             asked.endpoint = QUESTIONS[asked.endpoint.dialect]
 

@@ -7,9 +7,8 @@ differently see different messages in the same bytes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, Literal
-
-from config.bases import Frozen
 
 Kind = Literal["none", "length", "chunked", "close"]
 
@@ -17,7 +16,8 @@ LONGEST_DIGITS: Final = 18
 """Digits of a Content-Length that still fits into 64 bits."""
 
 
-class Framing(Frozen):
+@dataclass(init=False)
+class Framing:
     """How an answer's body ends.
 
     `length` is the declared Content-Length; with `kind` none it is what the answer to a HEAD or a 304 says about the
@@ -27,6 +27,11 @@ class Framing(Frozen):
     kind: Kind
     length: int | None = None
     close: bool = False
+
+    def __init__(self, kind: Kind, length: int | None = None, close: bool = False) -> None:
+        self.kind = kind
+        self.length = length
+        self.close = close
 
     def fields(self, version10: bool) -> bytes:
         """The framing field towards the client, a whole line or nothing.

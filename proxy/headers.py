@@ -10,9 +10,8 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
-
-from msgspec import Struct
 
 from proxy.framing import defect, options
 from proxy.names import DETOUR, Names
@@ -50,7 +49,8 @@ _NOTHING: Final[frozenset[bytes]] = frozenset()
 _NO_VALUES: Final[Sequence[bytes]] = ()
 
 
-class Scan(Struct):
+@dataclass
+class Scan:
     """What one pass over a request's fields found.
 
     `kept` are the end-to-end fields as they came, those of `accept_encoding` and `credentials` among them. `host` is

@@ -61,7 +61,7 @@ class Journey:
 
     def __init__(self, plane: DataPlane, request: Request, relay: Relay, asked: Asked) -> None:
         provider, peek, wishes = asked.route.provider, asked.peek, asked.wishes
-        limits = asked.config.timeouts(provider.name, peek.model)
+        limits = asked.config.target_timeouts.get((provider.name, peek.model), provider.timeouts)
         due = relay.began_at + (limits.stream_total if peek.stream else limits.total)
         if wishes is not NONE:
             if wishes.errand is not None:

@@ -8,10 +8,9 @@ the provider's own counts only where the path does not tell.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import quote, unquote
-
-from config.bases import Frozen
 
 if TYPE_CHECKING:
     from config.effective import Provider
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
 ModelIn = Literal["json", "multipart", "path", "none"]
 
 
-class Endpoint(Frozen):
+@dataclass(frozen=True)
+class Endpoint:
     """A kind of endpoint.
 
     `generation` says that its answers are judged as generations, `repeatable` that a request may be sent again although

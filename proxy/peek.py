@@ -6,6 +6,7 @@ type) is read by the scanner in `proxy.partial`. Nothing here raises: bodies are
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -13,7 +14,6 @@ from msgspec import UNSET, Raw
 from msgspec.structs import astuple
 
 from breaker.outcome import NO_MODEL
-from config.bases import Frozen
 from proxy import multipart, partial, paths
 from proxy.abridge import LARGE, abridged
 from proxy.fields import Fields, Generation
@@ -37,7 +37,8 @@ _REFERENCES: Final = (
 """Names of fields that refer to something that lives at one provider, wherever they stand."""
 
 
-class Peek(Frozen):
+@dataclass(init=False)
+class Peek:
     """What is known of a request before it is sent.
 
     `model` is `NO_MODEL` when none was found. `reasoning` says that reasoning or thinking is asked for, `background`
@@ -50,6 +51,20 @@ class Peek(Frozen):
     reasoning: bool = False
     pinned: bool = False
     background: bool = False
+
+    def __init__(
+        self,
+        model: str = NO_MODEL,
+        stream: bool = False,
+        reasoning: bool = False,
+        pinned: bool = False,
+        background: bool = False,
+    ) -> None:
+        self.model = model
+        self.stream = stream
+        self.reasoning = reasoning
+        self.pinned = pinned
+        self.background = background
 
     def pins(self, body: bytes | bytearray) -> bool:
         """Whether the request can be answered by one provider only.

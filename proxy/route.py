@@ -7,9 +7,9 @@ can be reached: an absolute-form target's authority is ignored, and nothing in a
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from config.bases import Frozen
 from config.effective import Provider
 from proxy.errors import Refusal
 from proxy.mask import mask
@@ -23,7 +23,8 @@ SHOWN: Final = 64
 """Characters of an unknown provider's name that an answer repeats."""
 
 
-class Route(Frozen):
+@dataclass(frozen=True)
+class Route:
     """Where a request goes.
 
     `target` is what is asked there, query included and as it came; `path` is its path.

@@ -6,9 +6,8 @@ It is worked out once for the heads of a connection that differ in their Content
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
-
-from msgspec import structs
 
 from config.hosts import allowed_host, foreign_origin
 from proxy import credentials, headers
@@ -105,7 +104,7 @@ def _route(way: Way, path: str, method: str, config: Config, errands: Mapping[by
     way.wishes = wishes(way.scan, errands)
     errand = way.wishes.errand
     if errand is not None and errand.at is not None:
-        way.route = structs.replace(found, provider=errand.at)
+        way.route = replace(found, provider=errand.at)
         way.placed = credentials.credential(way.scan, found.target, errand.at, way.endpoint, config)
 
 

@@ -8,9 +8,9 @@ before such an SDK gives up it still gets an answer that says why (semantics sec
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from config.bases import Frozen
 from proxy.answers import RefusedError
 from proxy.errors import Refusal
 
@@ -31,7 +31,8 @@ _PATIENCE: Final = frozenset((b"x-stainless-read-timeout", b"x-stainless-timeout
 _LENGTHS: Final = frozenset(len(name) for name in _PATIENCE)
 
 
-class Wishes(Frozen):
+@dataclass(frozen=True)
+class Wishes:
     """What a head asks for.
 
     `deadline` are seconds for the whole exchange, `patience` seconds to the head and between two reads, None where

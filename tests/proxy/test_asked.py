@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
-import msgspec
 import pytest
 
 from config.load import load_text
@@ -46,6 +46,6 @@ async def test_replayable(endpoint: Endpoint, background: bool, whole: bool, aga
     body = Body(asker, ReplayMemory(9), watch, expects=False, limit=0)  # type: ignore[arg-type]
     body.take(9)
     body.complete = whole
-    seen = msgspec.structs.replace(peek(endpoint, "/v1/x", b"", b"{}"), background=background)
+    seen = replace(peek(endpoint, "/v1/x", b"", b"{}"), background=background)
     asked = Asked("POST", found, endpoint, Placement(b"/v1/x"), scan([]), {}, 2, body, config, seen)
     assert asked.replayable() is again

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+from dataclasses import replace
 from typing import Any
 
-import msgspec
 import pytest
 
 from config.settings import Timeouts
@@ -81,7 +81,7 @@ class Try:
             began_at=now,
         )
         seen = peek(endpoint, "/v1/x", b"application/json", json.dumps({"model": "m"}).encode())
-        seen = msgspec.structs.replace(seen, stream=stream)
+        seen = replace(seen, stream=stream)
         self.attempt = Attempt(
             endpoint, seen, TIMEOUTS, self.relay, self.watch, now=now, total_due=now + 100.0, model="m"
         )
