@@ -223,8 +223,8 @@ class Attempt:
         self.first_at = now
         self._let_idle(now)
 
-    def body(self, data: bytes, done: bool) -> None:
-        """Body bytes: look, then hold or pass."""
+    def body(self, data: bytes, done: bool, framed: bytes = b"") -> None:
+        """Body bytes: look, then hold or pass. `framed` is as in `Sink.body`."""
         now = self._watch.now()
         inspector = self._inspector
         if inspector is None:
@@ -237,7 +237,7 @@ class Attempt:
                 self._content = inspector.content
                 due = now + self._idle
                 self.due = due if due < self._total_due else self._total_due
-                self.relay.write(data, False)
+                self.relay.write(data, False, framed)
                 return
             self._note(inspector, done, now)
         else:

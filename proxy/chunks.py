@@ -7,6 +7,7 @@ digits and nothing else, and trailers that speak of framing or of another host b
 from __future__ import annotations
 
 import re
+from string import hexdigits
 from typing import TYPE_CHECKING, Final
 
 from proxy.head import HEAD_BYTES, HEAD_FIELDS, MalformedError, TooLargeError
@@ -25,6 +26,34 @@ _NEVER: Final = frozenset((b"content-length", b"transfer-encoding", b"host"))
 """Fields that no trailer section may have."""
 _LINE_END: Final = b"\r\n"
 _SIZES, _DATA, _DATA_END, _TRAILERS, _OVER = range(5)
+
+
+_LONGEST: Final = 8
+"""Digits of a size up to which a chunk is plain."""
+_VALUES: Final = bytes(int(chr(byte), 16) if chr(byte) in hexdigits else 255 for byte in range(256))
+"""What each byte is worth as a hexadecimal digit, 255 for what is none."""
+
+
+def plain(data: bytes) -> bytes | None:
+    """What is in the chunks of which `data` consists.
+
+    None where it is anything but whole chunks that bring nothing with them, and none of them the last: then it is for
+    the parser to say what it is.
+    """
+    at, parts = 0, []
+    while at < len(data):
+        begin, size = at, 0
+        while begin < len(data) and (value := _VALUES[data[begin]]) < 16:
+            size = size * 16 + value
+            begin += 1
+        if not size or begin - at > _LONGEST or data[begin : begin + 2] != _LINE_END:
+            return None
+        begin += 2
+        at = begin + size + 2
+        if at > len(data) or data[at - 2 : at] != _LINE_END:
+            return None
+        parts.append(data[begin : at - 2])
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class Chunks:

@@ -61,6 +61,7 @@ class Exchange:
         self._request = request
         self._relay = Relay(
             request.connection,
+            plane.batch,
             plane.request_id(),
             head.version10,
             request.method == "HEAD",

@@ -193,7 +193,7 @@ class _Fetch:
         """The answer's head came."""
         self.reply = reply
 
-    def body(self, data: bytes, done: bool) -> None:
+    def body(self, data: bytes, done: bool, framed: bytes = b"") -> None:
         """Take what came."""
         self._taken += data
         if len(self._taken) > self._most:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from proxy.batch import Batch
 from proxy.exchange import Exchange
 from proxy.memory import ReplayMemory
 from proxy.request import Request, Written
@@ -84,6 +85,7 @@ class DataPlane:
         self.name = instance.encode()
         self._prefix = f"{instance}-"
         self.watch = Watch(loop)
+        self.batch = Batch(loop)
         limits = config.settings.limits
         self.replay = ReplayMemory(limits.replay_total)
         self.server = Server(self.handle, self.replay, loop=loop)

@@ -27,10 +27,10 @@ class Probing(Attempt):
         self._errand = errand
         errand.answer = bytearray()
 
-    def body(self, data: bytes, done: bool) -> None:
+    def body(self, data: bytes, done: bool, framed: bytes = b"") -> None:
         """Keep what comes."""
         self._errand.keep(data)
-        super().body(data, done)
+        super().body(data, done, framed)
 
     def good(self) -> bool:
         """Whether nobody need look closer: a probe's answer is always looked at."""

@@ -1,7 +1,8 @@
 """The way back to the client: one answer written straight to its transport.
 
-Bytes go out as they come in, one write per upstream read, with only the framing made new. When the client cannot take
-more, the upstream connection is told to stop reading: what waits in between is bounded by the two sockets' buffers.
+Bytes go out as they come in, one write per upstream read, with only the framing made new; the events of
+streams in one batch (`proxy.batch`). When the client cannot take more, the upstream connection is told to stop reading:
+what waits in between is bounded by the two sockets' buffers.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from proxy.sockets import reset
 
 if TYPE_CHECKING:
+    from proxy.batch import Batch
     from proxy.client import ClientConnection
     from proxy.reply import Reply
     from proxy.upstream import Upstream
@@ -40,14 +42,15 @@ class Relay:
     """What one client gets for one request."""
 
     __slots__ = (
+        "_batch",
         "_chunked",
         "_connection",
         "_delimited",
         "_encoded",
         "_flowing",
-        "_head",
         "_last",
         "_version10",
+        "_waiting",
         "began_at",
         "bytes_out",
         "close",
@@ -65,6 +68,7 @@ class Relay:
     def __init__(
         self,
         connection: ClientConnection,
+        batch: Batch,
         request_id: str,
         version10: bool,
         head_only: bool,
@@ -72,6 +76,7 @@ class Relay:
         began_at: float,
     ) -> None:
         self._connection = connection
+        self._batch = batch
         self._version10 = version10
         self.request_id = request_id
         self.head_only = head_only
@@ -96,8 +101,9 @@ class Relay:
         self._encoded = False
         self._flowing = False
         """Whether the head of a body that is divided into events, and chunked, is out."""
-        self._head = b""
         self._last = b""
+        self._waiting = b""
+        """A head until there are bytes of its body, or events until the batch is flushed."""
 
     @property
     def tail(self) -> bytes:
@@ -129,10 +135,10 @@ class Relay:
         if not self.close and self._connection.ending:
             self.close = True
         extra = self.label + timing(now - self.began_at, upstream + self.spent)
-        self._head = reply.render(extra, self.close, version10)
+        self._waiting = reply.render(extra, self.close, version10)
 
-    def write(self, data: bytes, done: bool) -> None:
-        """Pass on body bytes; `done` ends the answer cleanly."""
+    def write(self, data: bytes, done: bool, framed: bytes = b"") -> None:
+        """Pass on body bytes; `done` ends the answer cleanly. `framed` is as in `Sink.body`."""
         transport = self._connection.transport
         if transport is None:
             return
@@ -140,13 +146,15 @@ class Relay:
         self.bytes_out += size
         if self._flowing and TAIL <= size <= COPY_LIMIT and not done:
             self._last = data
-            transport.write(b"%x\r\n%b\r\n" % (size, data))
+            if not self._waiting:
+                self._batch.add(self)
+            self._waiting += framed or b"%x\r\n%b\r\n" % (size, data)
             return
         if self.shape:
             self._last = data if size >= TAIL else self._last[-TAIL:] + data
             self._flowing = self._chunked
         self.ended = done
-        head, self._head = self._head, b""
+        head, self._waiting = self._waiting, b""
         if not self._chunked:
             tail = b""
         elif data:
@@ -158,6 +166,13 @@ class Relay:
             transport.writelines((head, data, tail))
         elif whole := head + data + tail:
             transport.write(whole)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        waiting, self._waiting = self._waiting, b""
+        transport = self._connection.transport
+        if waiting and transport is not None:
+            transport.write(waiting)
 
     # -- ends that are not clean -----------------------------------------------------------------------------------
 
@@ -172,19 +187,14 @@ class Relay:
         if transport is None:
             return
         if self._delimited:
-            self._flush(transport)
+            self.flush()
             reset(transport)
             return
         if event and self._chunked and self.shape and not self._encoded:
             self.write(event, done=False)
-        else:
-            self._flush(transport)
+        self.flush()
         self.ended = False
         transport.close()
-
-    def _flush(self, transport: object) -> None:
-        if self._head:
-            self.write(b"", done=False)
 
     def refuse(self, answer: bytes, status: int) -> None:
         """Write a whole answer of our own."""

@@ -16,8 +16,11 @@ class Sink(Protocol):
     def head(self, reply: Reply) -> None:
         """The final answer's head came."""
 
-    def body(self, data: bytes, done: bool) -> None:
-        """Body bytes of one network read; `done` when they are the last."""
+    def body(self, data: bytes, done: bool, framed: bytes = b"") -> None:
+        """Body bytes of one network read; `done` when they are the last.
+
+        `framed` are the same as they came, where they came as plain whole chunks.
+        """
 
     def upgraded(self, rest: bytes) -> None:
         """The head was 101 and `rest` is the first of what follows it."""

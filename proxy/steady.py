@@ -28,25 +28,33 @@ Gap = Callable[[bytes, int], "re.Match[bytes] | None"]
 
 _SOME: Final[Gap] = re.compile(rb'[^"\\\r\n]+').match
 _ANY: Final[Gap] = re.compile(rb'[^"\\\r\n]*').match
+_SPECIAL: Final = re.compile(rb'["\\\r\n]').search
+"""What no text may have: a third of what finding out by `_SOME` costs."""
 _DIGITS: Final[Gap] = re.compile(rb"0|[1-9][0-9]{0,14}").match
 
 
 class Frame:
     """What content events of a stream look like: constant bytes with gaps between."""
 
-    __slots__ = ("_begin", "_first", "_rest")
+    __slots__ = ("_begin", "_behind", "_first", "_last", "_rest")
 
     def __init__(self, first: bytes, rest: tuple[tuple[Gap, bytes], ...]) -> None:
         """`first` is how it begins, `rest` what follows: each a gap and the constant bytes behind it."""
         self._first = first
         self._begin = len(first)
         self._rest = rest
+        self._last = rest[-1][1]
+        self._behind = len(self._last) if len(rest) == 1 else 0
+        """Bytes behind the text where that is the only gap, as in most streams."""
 
     def fits(self, data: bytes) -> bool:
         """Whether `data` is exactly such an event."""
-        if not data.startswith(self._first):
+        if not data.startswith(self._first) or not data.endswith(self._last):
             return False
         at = self._begin
+        if self._behind:
+            end = len(data) - self._behind
+            return end > at and _SPECIAL(data, at, end) is None
         for gap, constant in self._rest:
             found = gap(data, at)
             if found is None:

@@ -94,7 +94,7 @@ class Tunnel:
     def head(self, reply: Reply) -> None:
         """Cannot come behind a 101."""
 
-    def body(self, data: bytes, done: bool) -> None:
+    def body(self, data: bytes, done: bool, framed: bytes = b"") -> None:
         """Cannot come behind a 101."""
 
     def upgraded(self, rest: bytes) -> None:

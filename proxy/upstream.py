@@ -17,6 +17,7 @@ from typing import Final, Protocol
 
 import httptools
 
+from proxy.chunks import plain
 from proxy.reply import Reply, read
 from proxy.sink import Sink
 from proxy.sockets import arrivals
@@ -27,6 +28,10 @@ READ_SIZE: Final = 64 * 1024
 HEAD_LIMIT: Final = 128 * 1024
 """Most bytes of an answer's head, and of what is no body behind it in one go; a provider sending more is broken."""
 
+COPIED: Final = 16 * 1024
+"""Bytes of a read up to which it is worth copying to see whether it is plain chunks."""
+
+_LF: Final = 0x0A
 _VERSIONS: Final = ("1.1", "1.0")
 _HTTP11: Final = b"HTTP/1.1 "
 
@@ -55,6 +60,7 @@ class Upstream(asyncio.BufferedProtocol):
         "_after_head",
         "_arrivals",
         "_bare",
+        "_between",
         "_chunks",
         "_defect",
         "_done",
@@ -105,6 +111,8 @@ class Upstream(asyncio.BufferedProtocol):
         self._method = "GET"
         self._upgrade: bytes | None = None
         self._told = self._done = self._extra = self._keep = False
+        self._between = False
+        """Whether the parser has read a chunk to its end and nothing behind it."""
         self._plain = False
         """Whether the answer's first bytes say that it is HTTP/1.1, so that the parser need not be asked."""
         self._defect = ""
@@ -137,7 +145,7 @@ class Upstream(asyncio.BufferedProtocol):
         self._reason = b""
         self._reply = None
         self._bare = 0
-        self._told = self._done = False
+        self._told = self._done = self._between = False
         self._method = method
         self._upgrade = upgrade
         self.received = False
@@ -229,6 +237,14 @@ class Upstream(asyncio.BufferedProtocol):
         if self._tunnel:
             sink.raw(bytes(_view[:nbytes]))
             return
+        if self._between and nbytes <= COPIED:
+            framed = bytes(_view[:nbytes])
+            data = plain(framed)
+            if data is not None:
+                # The usual case of a running stream. The parser need not see it: it is where it was.
+                self._bare = 0
+                sink.body(data, False, framed)
+                return
         try:
             self._parser.feed_data(_view[:nbytes])
         except httptools.HttpParserUpgrade as switch:
@@ -237,6 +253,7 @@ class Upstream(asyncio.BufferedProtocol):
         except httptools.HttpParserError as error:
             if not self._survives(sink, error):
                 return
+        self._between = self._between and _shared[nbytes - 1] == _LF
         chunks = self._chunks
         if self._told and len(chunks) == 1:
             self._bare = 0
@@ -361,6 +378,14 @@ class Upstream(asyncio.BufferedProtocol):
             self._extra = True
         else:
             self._chunks.append(data)
+
+    def on_chunk_header(self) -> None:
+        """The line with a chunk's size was read."""
+        self._between = False
+
+    def on_chunk_complete(self) -> None:
+        """A chunk was read to its end; what follows it, if anything, is told of or leaves no line end."""
+        self._between = True
 
     def on_message_complete(self) -> None:
         """The response is whole."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from proxy.upstream import Upstream
@@ -56,6 +56,21 @@ class Transport(asyncio.Transport):
 
     def is_closing(self) -> bool:
         return bool(self.ending)
+
+
+class Turn:
+    """As much of a loop as a batch knows; its turn ends when the test says so."""
+
+    def __init__(self) -> None:
+        self.calls: list[Callable[[], None]] = []
+
+    def call_soon(self, call: Callable[[], None]) -> None:
+        self.calls.append(call)
+
+    def end(self) -> None:
+        calls, self.calls = self.calls, []
+        for call in calls:
+            call()
 
 
 class Line:

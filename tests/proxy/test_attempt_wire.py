@@ -16,13 +16,14 @@ import pytest
 from config.settings import Timeouts
 from proxy import paths
 from proxy.attempt import Attempt
+from proxy.batch import Batch
 from proxy.gate import HOLD_BODY
 from proxy.paths import CHAT, STREAM_GENERATE, Endpoint
 from proxy.peek import peek
 from proxy.relay import Relay
 from proxy.verdict import Ending, Facts
 from proxy.watch import Watch
-from tests.proxy.recording import Transport, feed, upstream
+from tests.proxy.recording import Transport, Turn, feed, upstream
 
 TIMEOUTS = Timeouts(connect=1.0, first_byte=20.0, idle=10.0, answer=60.0, total=100.0, stream_total=400.0)
 OTHER = paths.Endpoint("other", "openai", False, True, "none")
@@ -71,9 +72,11 @@ class Try:
         self.clock = Clock()
         self.watch = Watch(self.clock)  # type: ignore[arg-type]
         self.client = Client()
+        self.turn = Turn()
         now = self.clock.now
         self.relay = Relay(
             self.client,  # type: ignore[arg-type]
+            Batch(self.turn),  # type: ignore[arg-type]
             request_id="i-1",
             version10=False,
             head_only=False,
@@ -106,6 +109,7 @@ class Try:
     @property
     def got(self) -> bytes:
         """The body the client got so far, framing included."""
+        self.turn.end()
         return self.client.transport.written.partition(b"\r\n\r\n")[2]
 
     @property

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.chunks import Chunks
+from proxy.chunks import Chunks, plain
 from proxy.head import HEAD_BYTES, HEAD_FIELDS, MalformedError, TooLargeError
 from proxy.incoming import Incoming
 from proxy.memory import ReplayMemory
@@ -138,3 +138,56 @@ def test_no_other_body_is_seen_than_llhttp_sees(data: bytes, size: int) -> None:
         reference = Reference(data[:end])
         assert (reference.body, reference.over, reference.broken) == (body, True, False)
         assert not Reference(data[: end - 1]).over
+
+
+# -- reads that are plain chunks --------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=4), st.sampled_from(["%x", "%X", "%04x"]))
+def test_plain_chunks_are_what_the_parser_makes_of_them(parts: list[bytes], size: str) -> None:
+    data = b"".join((size % len(part)).encode() + b"\r\n" + part + b"\r\n" for part in parts)
+    assert plain(data) == b"".join(parts) == by_llhttp(data + b"0\r\n\r\n")
+    for cut in range(1, len(data)):
+        found, rest = plain(data[:cut]), plain(data[cut:])
+        assert found is None or rest is None or found + rest == b"".join(parts)
+
+
+@pytest.mark.parametrize("data", [*BROKEN.values(), BODY], ids=[*BROKEN, "extension"])
+def test_what_is_not_plain_is_left_to_the_parser(data: bytes) -> None:
+    assert plain(data) is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"0\r\n\r\n",
+        b"3\r\nabc\r\n0\r\n\r\n",
+        b"3\r\nabc\r\n3",
+        b"3\r\nabc\r\n3\r\n",
+        b"3\r\nabc\r\n3\r\nab",
+        b"3\r\nabc\r",
+        b"3\r\nabc",
+        b"3\r\n",
+        b"3\r",
+        b"3",
+        b"000000003\r\nabc\r\n",
+        b"ffffffff\r\nabc\r\n",
+        b"\xff\r\nabc\r\n",
+        b"abc",
+    ],
+)
+def test_parts_ends_and_odd_sizes_are_not_plain(data: bytes) -> None:
+    assert plain(data) is None
+
+
+def by_llhttp(data: bytes) -> bytes:
+    """The body that the parser of a provider's answers reads."""
+    parts: list[bytes] = []
+
+    class Reader:
+        def on_body(self, body: bytes) -> None:
+            parts.append(body)
+
+    parser = httptools.HttpResponseParser(Reader())
+    parser.feed_data(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + data)
+    return b"".join(parts)

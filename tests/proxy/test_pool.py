@@ -31,7 +31,7 @@ class Sink:
     def head(self, reply: object) -> None:
         """Nothing to do."""
 
-    def body(self, data: bytes, done: bool) -> None:
+    def body(self, data: bytes, done: bool, framed: bytes = b"") -> None:
         if done:
             self.connection.detach()
             self._end("done")

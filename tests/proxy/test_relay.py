@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from proxy.batch import Batch
 from proxy.framing import Framing
 from proxy.relay import COPY_LIMIT, Relay
 from proxy.reply import Reply
-from tests.proxy.recording import Transport, upstream
+from tests.proxy.recording import Transport, Turn, upstream
 
 CHUNKED = Reply(200, b"OK", b"A: b\r\n", Framing("chunked"))
 SIZED = Reply(200, b"OK", b"", Framing("length", 5))
@@ -30,12 +31,18 @@ class Client:
 
 
 def relay(
-    *, version10: bool = False, close: bool = False, head_only: bool = False, transport: Transport | None = None
+    *,
+    version10: bool = False,
+    close: bool = False,
+    head_only: bool = False,
+    transport: Transport | None = None,
+    batch: Batch | None = None,
 ) -> tuple[Relay, Transport, Client]:
     transport = transport or Transport()
     client = Client(transport)
     made = Relay(
         client,  # type: ignore[arg-type]
+        batch or Batch(Turn()),  # type: ignore[arg-type]
         request_id="i-1",
         version10=version10,
         head_only=head_only,
@@ -135,6 +142,79 @@ def test_the_last_bytes_of_events_are_kept(parts: list[bytes], tail: bytes) -> N
     start(other, CHUNKED)
     other.write(b"abc", done=False)
     assert other.tail == b""
+
+
+def flowing(batch: Batch) -> tuple[Relay, Transport, Client]:
+    """A stream whose head and first event are out."""
+    made, transport, client = relay(batch=batch)
+    start(made, CHUNKED, "sse")
+    made.write(b"data: 0\n\n", done=False)
+    transport.writes.clear()
+    return made, transport, client
+
+
+def test_events_of_one_turn_leave_together_at_its_end() -> None:
+    turn = Turn()
+    batch = Batch(turn)  # type: ignore[arg-type]
+    one, its, _ = flowing(batch)
+    other, others, _ = flowing(batch)
+    one.write(b"data: 1\n\n", done=False)
+    other.write(b"data: 2\n\n", done=False)
+    one.write(b"data: 3\n\n", done=False)
+    assert (its.writes, others.writes, len(turn.calls)) == ([], [], 1)
+    turn.end()
+    assert its.writes == [b"9\r\ndata: 1\n\n\r\n9\r\ndata: 3\n\n\r\n"]
+    assert others.writes == [b"9\r\ndata: 2\n\n\r\n"]
+    one.write(b"data: 4\n\n", done=False)
+    turn.end()
+    assert its.writes[1:] == [b"9\r\ndata: 4\n\n\r\n"]
+    assert (one.bytes_out, turn.calls) == (4 * 9, [])
+
+
+def test_what_waits_leaves_before_what_does_not_wait() -> None:
+    turn = Turn()
+    batch = Batch(turn)  # type: ignore[arg-type]
+    made, transport, _ = flowing(batch)
+    made.write(b"data: 1\n\n", done=False)
+    made.write(b"data: [DONE]\n\n", done=True)
+    assert transport.writes == [b"9\r\ndata: 1\n\n\r\ne\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"]
+    turn.end()
+    large, its, _ = flowing(batch)
+    large.write(b"data: 1\n\n", done=False)
+    large.write(b"x" * (COPY_LIMIT + 1), done=False)
+    assert its.written.startswith(b"9\r\ndata: 1\n\n\r\n4001\r\nxx")
+    broken, last, _ = flowing(batch)
+    broken.write(b"data: 1\n\n", done=False)
+    broken.break_off(b"")
+    assert (last.writes, last.ending) == ([b"9\r\ndata: 1\n\n\r\n"], "closed")
+    before = [transport.writes.copy(), its.writes.copy(), last.writes.copy()]
+    turn.end()
+    assert [transport.writes, its.writes, last.writes] == before
+
+
+def test_what_waits_for_a_client_that_left_is_dropped() -> None:
+    turn = Turn()
+    batch = Batch(turn)  # type: ignore[arg-type]
+    made, transport, client = flowing(batch)
+    made.write(b"data: 1\n\n", done=False)
+    client.transport = None
+    turn.end()
+    assert transport.writes == []
+
+
+def test_events_that_came_framed_leave_as_they_came() -> None:
+    turn = Turn()
+    batch = Batch(turn)  # type: ignore[arg-type]
+    made, transport, _ = flowing(batch)
+    made.write(b"data: 1\n\n", False, b"009\r\ndata: 1\n\n\r\n")
+    turn.end()
+    assert transport.writes == [b"009\r\ndata: 1\n\n\r\n"]
+    assert (made.tail, made.bytes_out) == (b" 1\n\n"[-4:], 18)
+    plainly, its, _ = relay(batch=batch, version10=True)
+    start(plainly, CHUNKED, "sse")
+    plainly.write(b"data: 0\n\n", done=False)
+    plainly.write(b"data: 1\n\n", False, b"9\r\ndata: 1\n\n\r\n")
+    assert its.written.endswith(b"\r\n\r\ndata: 0\n\ndata: 1\n\n"), "HTTP/1.0 knows no chunks"
 
 
 def test_nothing_is_written_to_a_client_that_is_gone() -> None:

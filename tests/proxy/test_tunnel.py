@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from proxy.batch import Batch
 from proxy.framing import Framing
 from proxy.memory import ReplayMemory
 from proxy.relay import Relay
@@ -52,7 +53,8 @@ class Both:
         await settle()
         self.upstream.begin(Sink(), "GET", b"websocket")  # type: ignore[arg-type]
         feed(self.upstream, SWITCH)
-        relay = Relay(self.connection, request_id="i", version10=False, head_only=False, close=False, began_at=0.0)
+        batch = Batch(asyncio.get_running_loop())
+        relay = Relay(self.connection, batch, "i", version10=False, head_only=False, close=False, began_at=0.0)
         relay.start(Reply(101, b"S", b"", Framing("none"), upgrade=b"websocket"), now=1.0, upstream=0.5, shape="")
         attempt = SimpleNamespace(connection=self.upstream, relay=relay, upgrade_rest=rest or None)
         self.task = asyncio.create_task(tunnel(self.asked, attempt))  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.framing import Framing
 from proxy.reply import Reply
-from proxy.upstream import HEAD_LIMIT, READ_SIZE, Upstream
+from proxy.upstream import COPIED, HEAD_LIMIT, READ_SIZE, Upstream
 from tests.proxy.recording import feed, upstream
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -32,6 +32,7 @@ class Sink:
         self.replies: list[Reply] = []
         self.hints: list[Reply] = []
         self.data = b""
+        self.framed: list[bytes] = []
         self.done = 0
         self.rest: bytes | None = None
         self.ended = ""
@@ -54,9 +55,10 @@ class Sink:
         self.replies.append(reply)
         self._leave("head")
 
-    def body(self, data: bytes, done: bool) -> None:
+    def body(self, data: bytes, done: bool, framed: bytes = b"") -> None:
         self._check()
         self.data += data
+        self.framed += [framed] if framed else []
         if done:
             self.done += 1
             self.connection.detach()
@@ -194,6 +196,51 @@ def test_one_read_is_one_call_with_all_its_chunks() -> None:
     case.sink.body = lambda data, done: calls.append((data, done))  # type: ignore[method-assign]
     case.read(body)
     assert calls == [(b"hello", True)]
+
+
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def test_reads_that_are_whole_chunks_are_told_as_they_came() -> None:
+    case = Case()
+    case.read(STREAM_HEAD, b"1\r\na\r\n", b"1\r\nb\r\n", b"1\r\nc\r\n2\r\ndd\r\n")
+    assert (case.sink.data, case.sink.framed) == (b"abcdd", [b"1\r\nb\r\n", b"1\r\nc\r\n2\r\ndd\r\n"])
+    case.read(b"1\r\ne\r\n0\r\n\r\n")
+    assert (case.sink.data, case.sink.done, case.kept) == (b"abcdde", 1, True)
+    case.begin()
+    case.read(STREAM_HEAD)
+    assert case.sink.replies[0].framing == Framing("chunked"), "the next answer begins at its head"
+    case.read(b"1\r\nx\r\n")
+    assert case.sink.framed == []
+
+
+@pytest.mark.parametrize(
+    "before", [b"3", b"3;x", b"3\r", b"3\r\n", b"3\r\n1", b"3\r\n1\r\n", b"3\r\nabc", b"3\r\nabc\r"]
+)
+def test_a_read_in_the_middle_of_a_chunk_is_never_taken_for_one(before: bytes) -> None:
+    """What looks like a chunk may be what is in one."""
+    whole = (
+        b"3\r\n1\r\n\r\n" if before.startswith(b"3\r\n1") else b"3;x\r\nabc\r\n" if b";" in before else b"3\r\nabc\r\n"
+    )
+    case = Case().read(STREAM_HEAD + b"1\r\na\r\n" + before, whole[len(before) :], b"1\r\nz\r\n", b"0\r\n\r\n")
+    assert (case.data, case.done) == (b"a" + (b"1\r\n" if b"1" in before else b"abc") + b"z", 1)
+    assert case.framed == [b"1\r\nz\r\n"]
+
+
+def test_a_large_read_is_left_to_the_parser() -> None:
+    large = b"%x\r\n%b\r\n" % (COPIED, b"x" * COPIED)
+    sink = Case().read(STREAM_HEAD, b"1\r\na\r\n", large, b"1\r\nb\r\n")
+    assert (len(sink.data), sink.framed) == (COPIED + 2, [b"1\r\nb\r\n"])
+
+
+@given(st.lists(st.binary(min_size=1, max_size=12), max_size=5), st.lists(st.integers(1, 30), min_size=1))
+def test_chunks_in_any_reads_are_the_same_body(parts: list[bytes], sizes: list[int]) -> None:
+    data = STREAM_HEAD + b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
+    case, at = Case(), 0
+    for size in (*sizes, *[7] * len(data)):
+        case.read(*filter(None, [data[at : at + size]]))
+        at += size
+    assert (case.sink.data, case.sink.done, case.kept) == (b"".join(parts), 1, True)
 
 
 def test_a_second_answer_on_the_same_connection() -> None:
