@@ -78,7 +78,7 @@ class Client:
         assert self.reply is None
         self.reply, self.shape = reply, shape
 
-    def write(self, data: bytes, done: bool) -> None:
+    def write(self, data: bytes, done: bool, framed: bytes = b"") -> None:
         assert self.reply is not None
         assert not self.ended
         self.got += data
