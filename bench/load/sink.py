@@ -4,6 +4,7 @@ It must not be what limits a proxy, so it copies nothing: what it receives the k
 it sends is a file in memory that the kernel sends as it lies there. A share of the answers are faults, each sort in
 turn: a 503, an answer cut off in its middle, one cut off in its head. (None at all would be no fault: on a connection
 used before, that is how one looks which was closed too late.) `GET /counts` tells how many of each there were.
+A list of its models, which a proxy may ask for by itself, is no attempt of a client's: it is given, and not counted.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from bench.load.wire import answer
 _LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 _JSON: Final = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
 _OVERLOADED: Final = b'{"error":{"message":"overloaded, try again later","type":"server_error"}}'
+_MODELS: Final = b'{"object":"list","data":[{"id":"bench-model","object":"model","created":0,"owned_by":"bench"}]}'
 _SMALL: Final = 1 << 16
 _TORN: Final = 40
 """Bytes of a head that breaks off."""
@@ -87,8 +89,8 @@ class Connection:
         if not data or not end:
             return bool(data)
         self._seen = b""
-        if head.startswith(b"GET /counts"):
-            told = json.dumps(self._answers.counts).encode()
+        if head.startswith(b"GET "):
+            told = json.dumps(self._answers.counts).encode() if head.startswith(b"GET /counts ") else _MODELS
             self.sock.sendall(_JSON % (b"200 OK", len(told), told))
             return True
         length = _LENGTH.search(head)

@@ -75,6 +75,15 @@ def test_sink_makes_each_sort_of_fault_in_turn_and_counts_them(tmp_path: Path) -
     assert b"\r\n\r\n" not in answers[5]
 
 
+def test_sink_counts_no_list_of_models(tmp_path: Path) -> None:
+    """Detour asks for one every ten minutes, which is no attempt; a soak once took it for attempts that were lost."""
+    with sink(tmp_path, 383) as server:
+        ask(server, b"{}")
+        with urllib.request.urlopen(f"{server.url}/v1/models", timeout=10) as answer:
+            assert [one["id"] for one in json.loads(answer.read())["data"]] == ["bench-model"]
+        assert counts(server) == {"answered": 1}
+
+
 def test_pull_counts_what_was_sent(tmp_path: Path) -> None:
     size = 300_000
     bench = Bench(plan.QUICK, tmp_path, CORE, CORE)
