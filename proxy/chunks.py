@@ -1,4 +1,4 @@
-"""The chunked coding of a request's body, taken apart (RFC 9112 section 7.1).
+"""The chunked coding taken apart (RFC 9112 section 7.1): a request's body, and reads of an answer's that are plain.
 
 Extensions and trailers end here (proxy-rules 8). Nothing is forgiven: each line ends in CR LF, a size is hexadecimal
 digits and nothing else, and trailers that speak of framing or of another host break the body.

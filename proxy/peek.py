@@ -39,7 +39,7 @@ _REFERENCES: Final = (
 
 @dataclass(init=False)
 class Peek:
-    """What is known of a request before it is sent.
+    """What is known of a request before it is sent; not changed once it is made.
 
     `model` is `NO_MODEL` when none was found. `reasoning` says that reasoning or thinking is asked for, `background`
     that the result is fetched later. `pinned` says that a field of the request itself refers to something that lives at

@@ -1,8 +1,8 @@
 """The way back to the client: one answer written straight to its transport.
 
-Bytes go out as they come in, one write per upstream read, with only the framing made new; the events of
-streams in one batch (`proxy.batch`). When the client cannot take more, the upstream connection is told to stop reading:
-what waits in between is bounded by the two sockets' buffers.
+Bytes go out as they come in, one write per upstream read, with only the framing made new; the events of streams leave
+in batches (`proxy.batch`). When the client cannot take more, the upstream connection is told to stop reading: what
+waits in between is bounded by the two sockets' buffers.
 """
 
 from __future__ import annotations
