@@ -86,9 +86,10 @@ SECTIONS: Final = {
     ),
     "list": Section(
         "The health list of {list_targets:,} targets",
-        "`GET /v1/model-health` of a process that has called them all; then the same each second while {rate:,} "
-        "requests/s are served, {rounds}. The slowest request is that of those that were out while a page was made, "
-        "median over the polls; beside it the same for as long a time half a second later.",
+        "`GET /v1/model-health` of a process that has called them all, at rest and while its store writes all of them "
+        "down; then the same each second while {rate:,} requests/s are served, {rounds}. The slowest request is that "
+        "of those that were out while a page was made, median over the polls; beside it the same for as long a time "
+        "half a second later.",
     ),
     "connections": Section("Requests per second by connections", "The requests of the first table, {rounds}."),
     "targets": Section(

@@ -38,9 +38,14 @@ async def turns(things: Iterable[_T]) -> AsyncIterator[_T]:
     for number, thing in enumerate(things, 1):
         yield thing
         if not number % STEP and time.perf_counter() >= until:
-            for _ in range(ROUNDS):
-                await asyncio.sleep(0)
+            await turn()
             until = time.perf_counter() + LONGEST
+
+
+async def turn() -> None:
+    """Let others have theirs."""
+    for _ in range(ROUNDS):
+        await asyncio.sleep(0)
 
 
 async def let_go(things: list[Any] | dict[Any, Any]) -> None:
