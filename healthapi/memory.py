@@ -77,7 +77,7 @@ class MemoryStore:
             return
         other = self.get(provider, OTHER_MODEL)
         if other is None:
-            gone.model = OTHER_MODEL
+            gone.rename(OTHER_MODEL)
             self._records[provider, OTHER_MODEL] = gone
         else:
             other.absorb(gone)

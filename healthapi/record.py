@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from breaker.latency import Latencies
-from breaker.outcome import Kind, Status
+from breaker.outcome import NO_MODEL, Kind, Status
 from healthapi.cell import PLACES, STATUSES, Sparse
 from healthapi.delta import Delta
 from healthapi.history import NOTHING, Counts, History
@@ -82,7 +82,9 @@ def _empty(at: float) -> Tally:
 class Record(Struct):
     """One target's record. `…_at` are Unix times; `created_at` is when its first counted attempt ended.
 
-    `last` is the tally that took the last attempt in, and `updated_at` when that attempt ended.
+    `last` is the tally that took the last attempt in, and `updated_at` when that attempt ended. `listed`: it is a
+    model's, not that of requests without one. Said here because lists look at ten thousand records, and to look at
+    each name costs as much as all the rest of that.
     """
 
     provider: str
@@ -96,6 +98,16 @@ class Record(Struct):
     consecutive_successes: int = 0
     last_success_at: float | None = None
     last_failure_at: float | None = None
+    listed: bool = True
+
+    def __post_init__(self) -> None:
+        """See `listed`."""
+        self.listed = self.model != NO_MODEL
+
+    def rename(self, model: str) -> None:
+        """Let it be another model's."""
+        self.model = model
+        self.listed = model != NO_MODEL
 
     def take(self, delta: Delta) -> None:
         """Take in what happened since the last time."""

@@ -18,7 +18,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from breaker.outcome import NO_MODEL, Kind, Status
+from breaker.outcome import Kind, Status
 from healthapi.record import Record, Tally
 from healthapi.text import clean
 from healthapi.views.record import ModelHealth, shown
@@ -184,7 +184,7 @@ def listed(sources: Sources, provider: str | None = None, kind: Kind | None = No
 
 
 def _shown(records: Iterable[Record], provider: str | None, kind: Kind | None) -> list[Record]:
-    found = [record for record in records if record.model != NO_MODEL]
+    found = [record for record in records if record.listed]
     if provider is not None:
         found = [record for record in found if record.provider == provider]
     if kind is not None:
