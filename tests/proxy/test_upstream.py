@@ -380,7 +380,7 @@ def test_a_failure_of_our_own_is_logged_and_no_traceback_of_the_loops(
     def read(*args: object) -> Reply:
         raise KeyError("ours")
 
-    monkeypatch.setattr("proxy.upstream.read", read)
+    monkeypatch.setattr("proxy.parser.read", read)
     case = Case()
     assert case.read(OK).ended.startswith("not an HTTP/1 response")
     assert case.transport.ending == "aborted"
