@@ -32,7 +32,10 @@ STORES: Final = {"quick": storerun.QUICK, "short": storerun.SHORT, "full": store
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, keep the raw numbers, print the tables; of a full run render the pages too."""
-    args = _parser().parse_args(arguments)
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    if args.again and (not args.full or not args.only or args.peers):
+        parser.error("--again takes the measurements of --only, as --full has them, with all their peers")
     machine.ready_tools()
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -59,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     length.add_argument("--full", action="store_true", help="everything, and the pages made from it")
     length.add_argument("--quick", action="store_true", help="one short round of everything")
     parser.add_argument("--page", action="store_true", help="make the page from it, though it is not the full run")
+    parser.add_argument("--again", action="store_true", help="put it in the place of the same in the newest results")
     parser.add_argument("--only", nargs="+", choices=[*MEASUREMENTS, "soak"], default=[], help="some measurements")
     parser.add_argument("--peers", nargs="+", metavar="NAME", default=[], help="some of the peers, Envoy always")
     parser.add_argument("--minutes", type=float, help="how long the soak takes; 0: none")
@@ -86,8 +90,12 @@ def _peers(args: argparse.Namespace, size: str, folder: Path) -> None:
     document = run(PLANS[size], wanted, frozenset(args.peers), minutes, folder)
     failed = document.get("failed", {})
     whole = (args.full or args.page) and args.what != "stores" and not (args.only or args.peers)
-    report.keep(document, report.RESULTS if whole else KEPT)
-    if whole:
+    again = args.again and not failed
+    if again:
+        report.keep_again(document)
+    else:
+        report.keep(document, report.RESULTS if whole else KEPT)
+    if whole or again:
         pages.write()
     for name in tables.TABLES:
         if name in document:

@@ -67,7 +67,9 @@ def _sections(document: Document) -> Iterator[str]:
             filled = words(name, document["plan"])
             title, before = section.title.format(**filled), _wrapped(section.before.format(**filled))
             picture = f"![{title}]({_picture(name).name})" if name in AXES else ""
-            parts = [f"## {title}", before, picture, TABLES[name](document), _wrapped(section.after(document))]
+            later = document.get("again", {}).get(name)
+            again = f"Measured again {later['taken_at']}, with detour {later['detour']}." if later else ""
+            parts = [f"## {title}", before, picture, TABLES[name](document), _wrapped(section.after(document)), again]
             yield "\n\n".join(part for part in parts if part) + "\n"
 
 

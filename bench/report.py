@@ -25,8 +25,16 @@ def stamped() -> Document:
 def keep(document: Document, folder: Path) -> None:
     """Write the raw numbers of a run into a folder, named by the time."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
-    (folder / f"{datetime.now(UTC):%Y-%m-%dT%H%MZ}.json").write_text(text, encoding="utf-8")
+    _write(document, folder / f"{datetime.now(UTC):%Y-%m-%dT%H%MZ}.json")
+
+
+def again(kept: Document, document: Document) -> Document:
+    """The kept results with what a later run measured again; of each measurement it says when, and of which Detour."""
+    measured = {name: found for name, found in document.items() if name in kept and isinstance(found, dict)}
+    for name in ("machine", "versions", "plan"):
+        measured.pop(name, None)
+    later = {"taken_at": document["taken_at"], "detour": document["versions"]["detour"]}
+    return {**kept, **measured, "again": {**kept.get("again", {}), **dict.fromkeys(measured, later)}}
 
 
 def middle(document: Document, measurement: str, peer: str, figure: str) -> float:
@@ -80,5 +88,18 @@ def ceiling(document: Document) -> str:
 
 def newest() -> Document:
     """The newest result."""
-    document: Document = json.loads(max(RESULTS.glob("*.json")).read_text(encoding="utf-8"))
+    document: Document = json.loads(_newest().read_text(encoding="utf-8"))
     return document
+
+
+def keep_again(document: Document) -> None:
+    """Put what a later run measured again into the newest result."""
+    _write(again(newest(), document), _newest())
+
+
+def _newest() -> Path:
+    return max(RESULTS.glob("*.json"))
+
+
+def _write(document: Document, path: Path) -> None:
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -149,6 +149,7 @@ def listed(document: Document) -> str:
         "first page, ms": _of(document, "list", "page_ms", ".1f"),
         "slowest": _of(document, "list", "page_most_ms", ".1f"),
         "while the store writes": _of(document, "list", "writing_ms", ".1f"),
+        "each second, under load": _of(document, "list", "poll_ms", ".1f"),
         "slowest request during a poll, ms": _of(document, "list", "during_ms", ".2f"),
         "between polls": _of(document, "list", "between_ms", ".2f"),
         "added": _of(document, "list", "added_ms", "+.2f"),

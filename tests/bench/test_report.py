@@ -52,7 +52,7 @@ def test_added_latency_is_that_above_the_same_round_without_a_proxy(document: re
         ("upload", "| detour | 2,048 | 100% | 0.50 | 400% | 200% | 2,048 |"),
         ("start", "| detour | 400 | 100% | 0.50 |"),
         ("settle", "| detour | 6.00 | 8.00 | 4.00 |"),
-        ("list", "| detour | 20,000 | 8.0 | 12.0 | 10.0 | 4.00 | 3.00 | +1.00 |"),
+        ("list", "| detour | 20,000 | 8.0 | 12.0 | 10.0 | 16.0 | 4.00 | 3.00 | +1.00 |"),
         ("connections", "| detour | 4,000 | 400 |"),
         ("soak", "| memory, MiB | +0.50 |"),
     ],
@@ -106,6 +106,24 @@ def test_sections_on_stores_come_before_the_end(document: report.Document) -> No
     page = benchmarkpage.render(document, "## Stores\n")
     assert "\n\n## Stores\n\n## Do it again\n" in page
     assert "\n\n\n" not in page
+
+
+def test_what_is_measured_again_takes_the_place_of_the_same_and_says_so(document: report.Document) -> None:
+    later = {**peer_document(), "taken_at": "2026-01-02 00:00 UTC", "versions": {"detour": "1"}}
+    wanted = {name: later[name] for name in ("taken_at", "machine", "versions", "plan", "list")}
+    wanted["list"] = {"detour": [{**run, "page_ms": 1.5} for run in wanted["list"]["detour"]]}
+    made = report.again(document, wanted)
+    assert made["versions"] == document["versions"]
+    assert made["plan"] == document["plan"]
+    assert made["taken_at"] == document["taken_at"]
+    page = benchmarkpage.render(made)
+    assert page.count("Measured again") == 1
+    assert "\n\nMeasured again 2026-01-02 00:00 UTC, with detour 1.\n" in page
+    assert "| detour | 20,000 | 1.5 | " in page
+    assert "Measured again" not in benchmarkpage.render(document)
+    assert report.again(made, {**wanted, "taken_at": "later"})["again"] == {
+        "list": {"taken_at": "later", "detour": "1"}
+    }
 
 
 def test_growth_is_drawn(document: report.Document) -> None:
