@@ -14,6 +14,9 @@ from bench.children import ROOT
 RESULTS: Final = Path(__file__).parent / "results"
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
 
+_ABOUT: Final = frozenset({"taken_at", "machine", "versions", "plan", "failed", "again"})
+"""What a document holds that is no measurement."""
+
 Document = dict[str, Any]
 
 
@@ -30,11 +33,11 @@ def keep(document: Document, folder: Path) -> None:
 
 def again(kept: Document, document: Document) -> Document:
     """The kept results with what a later run measured again; of each measurement it says when, and of which Detour."""
-    measured = {name: found for name, found in document.items() if name in kept and isinstance(found, dict)}
-    for name in ("machine", "versions", "plan"):
-        measured.pop(name, None)
+    measured = {name: found for name, found in document.items() if name not in _ABOUT}
     later = {"taken_at": document["taken_at"], "detour": document["versions"]["detour"]}
-    return {**kept, **measured, "again": {**kept.get("again", {}), **dict.fromkeys(measured, later)}}
+    failed = {name: why for name, why in kept.get("failed", {}).items() if name not in measured}
+    told = {**kept.get("again", {}), **dict.fromkeys(measured, later)}
+    return {**kept, **measured, "again": told, "failed": failed}
 
 
 def middle(document: Document, measurement: str, peer: str, figure: str) -> float:

@@ -126,6 +126,16 @@ def test_what_is_measured_again_takes_the_place_of_the_same_and_says_so(document
     }
 
 
+def test_what_could_not_be_measured_can_be_measured_again(document: report.Document) -> None:
+    found = document.pop("list")
+    document["failed"] = {"list": "busy", "soak": "too long"}
+    later = {"taken_at": "2026-01-02 00:00 UTC", "versions": {"detour": "1"}, "list": found}
+    made = report.again(document, later)
+    assert made["list"] == found
+    assert made["failed"] == {"soak": "too long"}
+    assert "Measured again" in benchmarkpage.render(made)
+
+
 def test_growth_is_drawn(document: report.Document) -> None:
     document["bodies"]["nginx"] = [{"points": [{"at": 1, "per_second": 5.0}, {"at": 10, "per_second": 0.0}]}]
     drawn = benchmarkpage.pictures(document)
