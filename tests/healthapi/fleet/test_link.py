@@ -589,6 +589,10 @@ async def _follows(link: Link, servers: list[RedisServer]) -> None:
     home = next(s for s in servers if any(f <= slot <= t for f, t, n, *_ in _slots(s) if n[1] == s.port))
     away = next(server for server in servers if server is not home)
     name = away.command("CLUSTER", "MYID")
+    # The new owner of a slot that it imports has a newer epoch, so that what the old one still claims, and may have
+    # said a moment ago, is not believed (Redis Cluster specification, "slot configuration").
+    away.command("CLUSTER", "SETSLOT", slot, "IMPORTING", home.command("CLUSTER", "MYID"))
+    home.command("CLUSTER", "SETSLOT", slot, "MIGRATING", name)
     for server in (away, home):
         server.command("CLUSTER", "SETSLOT", slot, "NODE", name)
     answers = await link.run([flush(1, empty), flush(1, ALL_SHARDS[0])])
