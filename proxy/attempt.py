@@ -102,11 +102,18 @@ class Attempt:
         model: str = NO_MODEL,
     ) -> None:
         """Begin a try for `model`, which has to be over at `total_due`."""
+        # What every event needs comes first: compiled, an object lies in memory in this order.
+        self._inspector: Inspector | None = None
+        self._watch = watch
+        self.relay = relay
+        self._running = False
+        """Whether the gate is open and content flows, readable as it comes."""
+        self._content = 0
+        self._idle = timeouts.answer if peek.reasoning else timeouts.idle
+        self.due = self._total_due = total_due
         self.endpoint = endpoint
         self.peek = peek
         self.timeouts = timeouts
-        self.relay = relay
-        self._watch = watch
         self.started_at = now
         self.streamed = peek.stream
         self.model = model
@@ -117,12 +124,9 @@ class Attempt:
         self.guide: Guide | None = None
         self.finished = watch.future()
         self._gate = Gate()
-        self._idle = timeouts.answer if peek.reasoning else timeouts.idle
         self._marked = -1
         self._silent_until = _INF
         self._deadline_due = _INF
-        self._total_due = total_due
-        self.due = total_due
         self.connection: Upstream | None = None
         self.drained: asyncio.Event | None = None
         """Set whenever the connection takes more of a streamed request body, and at the end."""
@@ -138,12 +142,8 @@ class Attempt:
         self.passes = True
         """Whether the answer may be passed on to its clean end (it broke no promise of its kind)."""
         self.upgrade_rest: bytes | None = None
-        self._inspector: Inspector | None = None
         self._decoder: Decoder | None = None
-        self._running = False
-        """Whether the gate is open and content flows, readable as it comes."""
         self._shape = ""
-        self._content = 0
         self._first_due = _INF
 
     def hurry(self, wishes: Wishes) -> None:

@@ -25,6 +25,8 @@ _TRAILER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[\t\x20-\x7e\x80-\
 _NEVER: Final = frozenset((b"content-length", b"transfer-encoding", b"host"))
 """Fields that no trailer section may have."""
 _LINE_END: Final = b"\r\n"
+_CR: Final = 0x0D
+_LF: Final = 0x0A
 _SIZES, _DATA, _DATA_END, _TRAILERS, _OVER = range(5)
 
 
@@ -40,20 +42,24 @@ def plain(data: bytes) -> bytes | None:
     None where it is anything but whole chunks that bring nothing with them, and none of them the last: then it is for
     the parser to say what it is.
     """
-    at, parts = 0, []
+    at = 0
+    parts: list[bytes] = []
     while at < len(data):
         begin, size = at, 0
         while begin < len(data) and (value := _VALUES[data[begin]]) < 16:
             size = size * 16 + value
             begin += 1
-        if not size or begin - at > _LONGEST or data[begin : begin + 2] != _LINE_END:
+        end = begin + size + 2
+        if not size or begin - at > _LONGEST or end + 2 > len(data):
             return None
-        begin += 2
-        at = begin + size + 2
-        if at > len(data) or data[at - 2 : at] != _LINE_END:
+        if data[begin] != _CR or data[begin + 1] != _LF or data[end] != _CR or data[end + 1] != _LF:
             return None
-        parts.append(data[begin : at - 2])
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+        part = data[begin + 2 : end]
+        at = end + 2
+        if not parts and at == len(data):
+            return part
+        parts.append(part)
+    return b"".join(parts)
 
 
 class Chunks:

@@ -48,6 +48,7 @@ class Inspector:
         "_lessons",
         "_read",
         "_split",
+        "_steady",
         "blocked",
         "content",
         "error",
@@ -60,6 +61,10 @@ class Inspector:
     def __init__(self, endpoint_name: str, dialect: str, shape: str) -> None:
         if shape not in _SHAPES:
             raise ValueError(f"no such shape: {shape!r}")
+        # What every event needs comes first: compiled, an object lies in memory in this order.
+        self._steady = False
+        """Whether the next event may fit the frame: it begins at a boundary."""
+        self._frame: Frame | None = None
         self.content = 0
         self.events = 0
         self.error: InBandError | None = None
@@ -70,18 +75,16 @@ class Inspector:
         self._read = reader(terminals.grammar(dialect, endpoint_name))
         self._split = Splitter() if shape == "sse" else None
         self._array = Elements() if shape == "array" else None
-        self._frame: Frame | None = None
         self._lessons = LESSONS
 
     def feed(self, data: bytes) -> None:
         """Look at the next bytes of the body."""
+        if self._steady and self._frame is not None and self._frame.fits(data):
+            self.events += 1
+            self.content += 1
+            return
         split = self._split
         if split is not None:
-            frame = self._frame
-            if frame is not None and not split.open and frame.fits(data):
-                self.events += 1
-                self.content += 1
-                return
             whole = not split.open
             for name, payload in split.feed(data):
                 sight = self._read(name, payload) if name != b"error" else failure(payload)
@@ -92,6 +95,7 @@ class Inspector:
                         self._learn(data, name, payload)
                 else:
                     self._note(sight)
+            self._steady = not split.open
         elif self._array is not None:
             self._elements(self._array, data)
         else:

@@ -43,6 +43,11 @@ class AnswerParser:
     )
 
     def __init__(self) -> None:
+        # What every read needs comes first: compiled, an object lies in memory in this order.
+        self.done = False
+        """Whether the answer is whole."""
+        self.between = False
+        """Whether a chunk was read to its end and nothing behind it."""
         self._parser = httptools.HttpResponseParser(self)
         self._after_head = False
         self._method = "GET"
@@ -56,14 +61,10 @@ class AnswerParser:
         """Heads that came before it (1xx), not taken yet."""
         self.chunks: list[bytes] = []
         """What came of the body, not taken yet."""
-        self.done = False
-        """Whether the answer is whole."""
         self.extra = False
         """Whether bytes came that nobody asked for: the connection cannot be trusted with another request."""
         self.keep = False
         """Whether the connection may carry another request, as the head says."""
-        self.between = False
-        """Whether a chunk was read to its end and nothing behind it."""
         self.plain = False
         """Whether the answer's first bytes say that it is HTTP/1.1, so that httptools need not be asked."""
         self.defect = ""

@@ -7,7 +7,7 @@ waits in between is bounded by the two sockets' buffers.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from proxy.sockets import reset
 
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from proxy.reply import Reply
     from proxy.upstream import Upstream
 
-LAST_CHUNK = b"0\r\n\r\n"
-TAIL = 4
+LAST_CHUNK: Final = b"0\r\n\r\n"
+TAIL: Final = 4
 """Bytes that tell whether an event has ended: two line ends of two bytes."""
-_PLAIN = (b"", b"identity")
-_OPEN_ENDED = ("chunked", "close")
+_BLANK_LINE: Final = b"\n\n"
+_PLAIN: Final = (b"", b"identity")
+_OPEN_ENDED: Final = ("chunked", "close")
 """Kinds of framing that do not say how long the body is."""
-COPY_LIMIT = 16 * 1024
+COPY_LIMIT: Final = 16 * 1024
 """Bytes above which parts are handed to the transport one by one rather than joined."""
 
 
@@ -75,8 +76,17 @@ class Relay:
         close: bool,
         began_at: float,
     ) -> None:
+        # What every event needs comes first: compiled, an object lies in memory in this order.
         self._connection = connection
         self._batch = batch
+        self._waiting = b""
+        """A head until there are bytes of its body, or events until the batch is flushed."""
+        self._last = b""
+        """The last bytes of a body that is divided into events: a blank line (one for all: each stream's own would be
+        far away by its next event), or at least `TAIL` where there are as many."""
+        self.bytes_out = 0
+        self._flowing = False
+        """Whether the head of a body that is divided into events, and chunked, is out."""
         self._version10 = version10
         self.request_id = request_id
         self.head_only = head_only
@@ -90,7 +100,6 @@ class Relay:
         self.shape = ""
         """How the body is divided: `sse`, `array` (Gemini without `alt=sse`) or not at all."""
         self.status = 0
-        self.bytes_out = 0
         self.label = b""
         """Field lines that say where the answer comes from."""
         self.spent = 0.0
@@ -99,11 +108,6 @@ class Relay:
         self._chunked = False
         self._delimited = False
         self._encoded = False
-        self._flowing = False
-        """Whether the head of a body that is divided into events, and chunked, is out."""
-        self._last = b""
-        self._waiting = b""
-        """A head until there are bytes of its body, or events until the batch is flushed."""
 
     @property
     def tail(self) -> bytes:
@@ -145,7 +149,7 @@ class Relay:
         size = len(data)
         self.bytes_out += size
         if self._flowing and TAIL <= size <= COPY_LIMIT and not done:
-            self._last = data
+            self._last = _BLANK_LINE if data.endswith(_BLANK_LINE) else data[-TAIL:]
             if not self._waiting:
                 self._batch.add(self)
             self._waiting += framed or b"%x\r\n%b\r\n" % (size, data)

@@ -30,6 +30,7 @@ _SOME: Final[Gap] = re.compile(rb'[^"\\\r\n]+').match
 _ANY: Final[Gap] = re.compile(rb'[^"\\\r\n]*').match
 _SPECIAL: Final = re.compile(rb'["\\\r\n]').search
 """What no text may have: a third of what finding out by `_SOME` costs."""
+_SPACE: Final = 0x20
 _DIGITS: Final[Gap] = re.compile(rb"0|[1-9][0-9]{0,14}").match
 
 
@@ -54,7 +55,11 @@ class Frame:
         at = self._begin
         if self._behind:
             end = len(data) - self._behind
-            return end > at and _SPECIAL(data, at, end) is None
+            if end <= at:
+                return False
+            # Most texts are one word, perhaps behind a space: a quarter of what `_SPECIAL` costs.
+            word = at + 1 if data[at] == _SPACE else at
+            return data[word:end].isalnum() or _SPECIAL(data, at, end) is None
         for gap, constant in self._rest:
             found = gap(data, at)
             if found is None:

@@ -32,8 +32,8 @@ COPIED: Final = 16 * 1024
 
 _HTTP11: Final = b"HTTP/1.1 "
 
-_shared = bytearray(READ_SIZE)
-_view = memoryview(_shared)
+_shared: Final = bytearray(READ_SIZE)
+_view: Final = memoryview(_shared)
 
 
 class Keeper(Protocol):
@@ -66,21 +66,22 @@ class Upstream(asyncio.BufferedProtocol):
     )
 
     def __init__(self, pool: Keeper) -> None:
-        self.pool = pool
-        self.transport: asyncio.Transport | None = None
+        # What every read needs comes first: compiled, an object lies in memory in this order.
         self.sink: Sink | None = None
-        self.idle_since = 0.0
-        self.uses = 0
-        self.blocked = False
-        self.received = False
         self._answer = AnswerParser()
-        self._arrivals: Callable[[float], object] | None = None
-        self._paused = False
+        self._bare = 0
+        """Bytes that came since the last of a body, or of the answer before."""
+        self.received = False
         self._tunnel = False
         self._told = False
         """Whether the sink was told of the head."""
-        self._bare = 0
-        """Bytes that came since the last of a body, or of the answer before."""
+        self._paused = False
+        self.blocked = False
+        self.transport: asyncio.Transport | None = None
+        self.pool = pool
+        self.idle_since = 0.0
+        self.uses = 0
+        self._arrivals: Callable[[float], object] | None = None
 
     # -- used by the attempt ---------------------------------------------------------------------------------------
 
@@ -193,7 +194,7 @@ class Upstream(asyncio.BufferedProtocol):
             sink.raw(bytes(_view[:nbytes]))
             return
         if answer.between and nbytes <= COPIED:
-            framed = bytes(_view[:nbytes])
+            framed = _view[:nbytes].tobytes()
             data = plain(framed)
             if data is not None:
                 # The usual case of a running stream. The parser need not see it: it is where it was.

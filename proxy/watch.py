@@ -46,12 +46,14 @@ class Watch:
         "_next",
         "_periodic",
         "_slept",
+        "_time",
         "add",
         "discard",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._time: Callable[[], float] = loop.time
         self._items: set[Limited] = set()
         self.add: Callable[[Limited], None] = self._items.add
         """Watches something until `discard`."""
@@ -65,7 +67,7 @@ class Watch:
 
     def start(self) -> None:
         """Begin to tick."""
-        self._expected = self._loop.time() + TICK
+        self._expected = self._time() + TICK
         self._handle = self._loop.call_later(TICK, self._tick)
 
     def stop(self) -> None:
@@ -76,7 +78,7 @@ class Watch:
 
     def now(self) -> float:
         """The clock all limits are on: the loop's, less the pauses of the process. In seconds."""
-        return self._loop.time() - self._slept
+        return self._time() - self._slept
 
     def future(self) -> asyncio.Future[None]:
         """A future of the loop."""
@@ -87,7 +89,7 @@ class Watch:
         self._periodic.append(call)
 
     def _tick(self) -> None:
-        time = self._loop.time()
+        time = self._time()
         late = time - self._expected
         if late > PAUSE:
             self._slept += late
