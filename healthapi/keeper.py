@@ -213,12 +213,15 @@ class Keeper:
         Raises:
             StoreError: not everywhere; it may be asked for again.
         """
-        removed = 0
-        async for key in turns(keys):
-            removed += self._store.remove(*key)
-        await self.flush()
-        await (await self._loaded()).remove(keys)
-        return removed if self._shared is None else await self._shared.remove(keys)
+        archive = await self._loaded()
+        # What happens meanwhile begins a record anew, which must not be carried over before the old one is gone.
+        async with self._flushing:
+            await self._carry()
+            removed = 0
+            async for key in turns(keys):
+                removed += self._store.remove(*key)
+            await archive.remove(keys)
+            return removed if self._shared is None else await self._shared.remove(keys)
 
     # -- what one of a fleet does --------------------------------------------------------------------------------------
 
@@ -273,17 +276,20 @@ class Keeper:
     async def flush(self) -> None:
         """Carry over what happened since the last time; what fails is kept and told, never raised."""
         async with self._flushing:
-            began = time.perf_counter()
-            try:
-                await self._keep()
-            except StoreError as error:
-                self._failed = str(error)
-            else:
-                self._failed = None
-            if self._shared is not None:
-                await self._share(self._shared)
-            self.flushes.seconds = time.perf_counter() - began
-            self._tell()
+            await self._carry()
+
+    async def _carry(self) -> None:
+        began = time.perf_counter()
+        try:
+            await self._keep()
+        except StoreError as error:
+            self._failed = str(error)
+        else:
+            self._failed = None
+        if self._shared is not None:
+            await self._share(self._shared)
+        self.flushes.seconds = time.perf_counter() - began
+        self._tell()
 
     async def _keep(self) -> None:
         while self._part(SLICE):  # there may be thousands

@@ -140,6 +140,25 @@ async def test_removing_takes_the_record_its_history_and_what_waits(tmp_path: Pa
         assert [r.model for r in two.store.records()] == ["stays"]
 
 
+async def test_a_target_that_is_called_while_it_is_removed_begins_anew(tmp_path: Path) -> None:
+    async with sidecar(file(tmp_path)) as one:
+        one.attempt()
+        one.attempt()
+        removing = asyncio.create_task(one.keeper.remove([("groq", "llama")]))
+        while one.store.get("groq", "llama") is not None:  # noqa: ASYNC110 - nobody tells of it
+            await asyncio.sleep(0)
+        assert not removing.done()
+        one.attempt()
+        await one.keeper.flush()
+        assert await removing == 1
+        assert await one.calls() == 1
+    async with sidecar(file(tmp_path)) as two:
+        assert await two.calls() == 1
+        hour = int(two.wall() // HOUR)
+        totals = [cell.calls for *_, cell in await two.keeper.cells(Scope.FLEET, "groq", "llama", HOUR, hour, hour)]
+        assert totals == [1]
+
+
 async def test_it_flushes_by_itself_and_does_what_is_to_be_done_regularly() -> None:
     one = Sidecar("memory:")
     done: list[float] = []
