@@ -46,11 +46,12 @@ def plain(data: bytes) -> bytes | None:
     parts: list[bytes] = []
     while at < len(data):
         begin, size = at, 0
-        while begin < len(data) and (value := _VALUES[data[begin]]) < 16:
+        most = min(len(data), at + _LONGEST)
+        while begin < most and (value := _VALUES[data[begin]]) < 16:
             size = size * 16 + value
             begin += 1
         end = begin + size + 2
-        if not size or begin - at > _LONGEST or end + 2 > len(data):
+        if not size or end + 2 > len(data):
             return None
         if data[begin] != _CR or data[begin + 1] != _LF or data[end] != _CR or data[end + 1] != _LF:
             return None
