@@ -95,6 +95,9 @@ async def test_a_stop_during_the_start_is_not_lost(tmp_path: Path) -> None:
         async with asyncio.timeout(PATIENCE):
             while (writer := opened(pipe)) is None:  # noqa: ASYNC110 - of another process
                 await asyncio.sleep(0.01)
+            # A signal just before it begins to read would be looked at after it: it reads, once it sleeps again.
+            while not asleep(process.pid):  # noqa: ASYNC110 - of another process
+                await asyncio.sleep(0.01)
         process.terminate()
         assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
         os.close(writer)
@@ -102,6 +105,11 @@ async def test_a_stop_during_the_start_is_not_lost(tmp_path: Path) -> None:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+def asleep(pid: int) -> bool:
+    """Whether a process waits for something (proc(5), the third field of `stat`)."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
 def opened(pipe: Path) -> int | None:
