@@ -79,11 +79,16 @@ def unclean(document: Document, measurement: str = "events") -> str:
 def ceiling(document: Document) -> str:
     """How it is known that neither load nor provider was what limited the slowest of the figures compared."""
     direct = middle(document, "requests", "direct", "per_second")
-    peers = [peer for peer in document["requests"] if peer != "direct"]
-    full = [peer for peer in peers if middle(document, "requests", peer, "core") >= 0.95]
-    rest = [peer for peer in peers if peer not in full]
     text = f"Load and provider share a core and reach {direct:,.0f} requests/s without a proxy between them. "
-    text += f"The proxy's own core was the limit (at least 95 % busy) for {', '.join(full) or 'none'}."
+    return text + limited(document, "requests")
+
+
+def limited(document: Document, measurement: str) -> str:
+    """Which proxies were what limited their figure, and of which it is a lower bound."""
+    peers = [peer for peer in document[measurement] if peer != "direct"]
+    full = [peer for peer in peers if middle(document, measurement, peer, "core") >= 0.95]
+    rest = [peer for peer in peers if peer not in full]
+    text = f"The proxy's own core was the limit (at least 95 % busy) for {', '.join(full) or 'none'}."
     if rest:
         text += f" For {', '.join(rest)} it was not: that figure is a lower bound."
     return text

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from bench.report import Document, ceiling, unclean
+from bench.report import Document, ceiling, limited, unclean
 from bench.tables import size_of
 
 
@@ -67,12 +67,13 @@ SECTIONS: Final = {
         "Resident memory of the proxy while {idle_streams:,} streams are open and silent after their first event, "
         "{rounds}.",
     ),
-    "upload": Section("Requests of {body_size}", OTHER_SIDE),
-    "download": Section("Answers of {body_size}", OTHER_SIDE),
+    "upload": Section("Requests of {body_size}", OTHER_SIDE, lambda document: limited(document, "upload")),
+    "download": Section("Answers of {body_size}", OTHER_SIDE, lambda document: limited(document, "download")),
     "secure": Section(
         "Requests per second, TLS to the provider",
         "As the first table, but the provider speaks TLS, with a certificate made for the run that proxies verify. "
         "Clients speak plain HTTP with the proxies, and TLS where there is none.",
+        lambda document: limited(document, "secure"),
     ),
     "start": Section(
         "From start to first byte",

@@ -108,16 +108,35 @@ def table_of(document: Document) -> str:
     return head + "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
+COMPARED: Final = (
+    ("requests per second", "requests", "per_second", True),
+    ("requests per second, TLS to the provider", "secure", "per_second", True),
+    ("bytes per second of 1 MiB requests", "upload", "bytes_per_second", True),
+    ("bytes per second of 1 MiB answers", "download", "bytes_per_second", True),
+    ("CPU time per event, 500 streams", "events", "cpu_us", False),
+    ("CPU time per event, 2,000 streams", "crowd", "cpu_us", False),
+    ("added latency, p50", "latency", "p50_ms", False),
+    ("added latency, p99", "latency", "p99_ms", False),
+    ("memory per idle stream", "memory", "per_stream", False),
+    ("memory with 2,000 idle streams", "memory", "all", False),
+    ("start to first byte", "start", "seconds", False),
+)
+"""What proxies are compared by: in words, the measurement, its figure, and whether more of it is better."""
+
+
 def ahead(document: Document) -> str:
-    """Which proxies do more requests per second than Detour, and which relay events for less."""
-    told = []
-    for name, figure, sign, what in (
-        ("requests", "per_second", 1, "requests per second"),
-        ("events", "cpu_us", -1, "CPU time per event"),
-    ):
-        if DETOUR in document.get(name, {}):
-            own = sign * middle(document, name, DETOUR, figure)
-            peers = [peer for peer in document[name] if peer not in (DETOUR, "direct")]
-            better = [peer for peer in peers if sign * middle(document, name, peer, figure) > own]
-            told.append(f"Ahead of Detour in {what}: {', '.join(better) or 'none'}.")
-    return " ".join(told)
+    """A table of who is ahead of Detour in what."""
+    rows = []
+    for what, name, figure, more in COMPARED:
+        peers = [peer for peer in document.get(name, ()) if peer != "direct"]
+        if DETOUR in peers:
+            figures = {peer: _figure(document, name, peer, figure) for peer in peers}
+            own = figures[DETOUR]
+            better = [peer for peer, got in figures.items() if (got > own if more else got < own)]
+            better.sort(key=figures.__getitem__, reverse=more)
+            rows.append(f"| {what} | {', '.join(better) or 'none'} |")
+    return "\n".join(["| figure | ahead of Detour, the first most |", "|---|---|", *rows])
+
+
+def _figure(document: Document, name: str, peer: str, figure: str) -> float:
+    return median(added(document, peer, figure)) if name == "latency" else middle(document, name, peer, figure)

@@ -71,6 +71,9 @@ def test_ceiling_tells_what_was_not_limited_by_the_proxy(document: report.Docume
     for run in document["requests"]["envoy"]:
         run["core"] = 0.5
     assert "For envoy it was not" in report.ceiling(document)
+    assert "For envoy it was not" not in report.limited(document, "upload")
+    document["upload"]["envoy"] = document["requests"]["envoy"]
+    assert "For envoy it was not" in report.limited(document, "upload")
 
 
 def test_disturbed_runs_are_told(document: report.Document) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from bench import targets
@@ -62,8 +64,19 @@ def test_rounds_in_which_envoy_adds_nothing_tell_nothing() -> None:
         targets._added("p50_ms")(document)
 
 
-def test_who_is_ahead_is_told() -> None:
+def test_who_is_ahead_is_told_of_every_figure() -> None:
     document = peer_document()
-    assert targets.ahead(document) == (
-        "Ahead of Detour in requests per second: envoy, nginx, haproxy. Ahead of Detour in CPU time per event: none."
-    )
+    del document["secure"]
+    told = dict(re.findall(r"^\| (.+) \| (.+) \|$", targets.ahead(document), re.MULTILINE))
+    assert told.pop("figure") == "ahead of Detour, the first most"
+    assert told["requests per second"] == "nginx, haproxy, envoy"
+    assert told["CPU time per event, 500 streams"] == told["added latency, p99"] == "none"
+    assert "requests per second, TLS to the provider" not in told
+    assert len(told) == len(targets.COMPARED) - 1
+    for peer, cost in (("envoy", 2.0), ("haproxy", 1.0)):
+        for run in document["events"][peer]:
+            run["cpu_us"] = cost
+        for run, direct in zip(document["latency"][peer], document["latency"]["direct"], strict=True):
+            run["p99_ms"] = direct["p99_ms"] + cost / 100
+    for what in ("CPU time per event, 500 streams", "added latency, p99"):
+        assert f"| {what} | haproxy, envoy |" in targets.ahead(document)
